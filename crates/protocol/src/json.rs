@@ -1,0 +1,199 @@
+//! Receipts and genesis files as JSON. Binary fields are base64url without padding (RFC 4648 §5), keys are
+//! hexadecimal. A receipt's JSON holds nothing but what is verified: no field can be changed unnoticed, and a
+//! field that is not of the format is refused.
+
+use crate::codec::{DecodeError, Encode};
+use crate::genesis::{Committee, CommitteeError, Genesis, Validator};
+use crate::keys::Id;
+use crate::limits::PATH_MAX;
+use crate::receipt::{Anchor, Receipt, ReceiptError, part};
+use crate::topic::Name;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// The `format` field of a receipt.
+pub const RECEIPT_FORMAT: &str = "wattle-receipt-v1";
+/// The `format` field of a genesis file.
+pub const GENESIS_FORMAT: &str = "wattle-genesis-v1";
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReceiptJson {
+    format: String,
+    reading: String,
+    salt: String,
+    leaf_index: u32,
+    batch_path: Vec<String>,
+    message: String,
+    message_index: u64,
+    message_path: Vec<String>,
+    milestone: String,
+    anchor: Option<AnchorJson>,
+    finalization: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AnchorJson {
+    milestone: String,
+    history_path: Vec<String>,
+}
+
+fn b64(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn unb64(what: &'static str, text: &str) -> Result<Vec<u8>, ReceiptError> {
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| ReceiptError::Decode { part: what, why: DecodeError::Invalid("base64url") })
+}
+
+fn unpath(what: &'static str, path: &[String]) -> Result<Vec<Id>, ReceiptError> {
+    if path.len() > PATH_MAX {
+        let why = DecodeError::OverLimit { what, limit: PATH_MAX, found: path.len() as u64 };
+        return Err(ReceiptError::Decode { part: what, why });
+    }
+    path.iter().map(|p| part::<Id>(what, &unb64(what, p)?)).collect()
+}
+
+impl Receipt {
+    /// The receipt as one JSON object.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let path = |path: &[Id]| path.iter().map(|p| b64(p.as_bytes())).collect();
+        let json = ReceiptJson {
+            format: RECEIPT_FORMAT.to_string(),
+            reading: b64(self.reading.encode()),
+            salt: b64(self.salt),
+            leaf_index: self.leaf_index,
+            batch_path: path(&self.batch_path),
+            message: b64(self.message.bytes()),
+            message_index: self.message_index,
+            message_path: path(&self.message_path),
+            milestone: b64(self.milestone.encode()),
+            anchor: self.anchor.as_ref().map(|a| AnchorJson { milestone: b64(a.milestone.encode()), history_path: path(&a.history_path) }),
+            finalization: b64(self.finalization.encode()),
+        };
+        // a struct of strings and numbers always serialises
+        serde_json::to_string_pretty(&json).unwrap_or_default()
+    }
+
+    /// Reads a receipt from JSON.
+    ///
+    /// # Errors
+    /// [`ReceiptError::Json`] if the text is not an object with exactly a receipt's fields,
+    /// [`ReceiptError::Decode`] if a field is not in canonical form.
+    pub fn from_json(text: &str) -> Result<Self, ReceiptError> {
+        let json: ReceiptJson = serde_json::from_str(text).map_err(|e| ReceiptError::Json(e.to_string()))?;
+        if json.format != RECEIPT_FORMAT {
+            return Err(ReceiptError::Json(format!("its format is {:?}, known is {RECEIPT_FORMAT:?}", json.format)));
+        }
+        let salt = unb64("the salt", &json.salt)?;
+        let anchor = match json.anchor {
+            None => None,
+            Some(a) => Some(Anchor {
+                milestone: part("the anchor", &unb64("the anchor", &a.milestone)?)?,
+                history_path: unpath("the history path", &a.history_path)?,
+            }),
+        };
+        Ok(Self {
+            reading: part("the reading", &unb64("the reading", &json.reading)?)?,
+            salt: salt.try_into().map_err(|_| ReceiptError::Decode { part: "the salt", why: DecodeError::Invalid("its length") })?,
+            leaf_index: json.leaf_index,
+            batch_path: unpath("the batch path", &json.batch_path)?,
+            message: part("the message", &unb64("the message", &json.message)?)?,
+            message_index: json.message_index,
+            message_path: unpath("the message path", &json.message_path)?,
+            milestone: part("the milestone", &unb64("the milestone", &json.milestone)?)?,
+            anchor,
+            finalization: part("the finalization", &unb64("the finalization", &json.finalization)?)?,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GenesisJson {
+    format: String,
+    network: String,
+    name: String,
+    subnet: u16,
+    created_ms: u64,
+    committee: Vec<ValidatorJson>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ValidatorJson {
+    name: String,
+    key: String,
+}
+
+/// Why a file is not a genesis.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum GenesisError {
+    /// Not JSON, or not the fields of a genesis.
+    #[error("the file is not a genesis: {0}")]
+    Json(String),
+    /// The committee is not one.
+    #[error("the committee is not valid: {0}")]
+    Committee(#[from] CommitteeError),
+    /// The network id in the file is not the hash of the rest: somebody changed it.
+    #[error(
+        "the network id does not fit: the file says {stated}, its content gives {computed}; get the genesis again from an operator you trust"
+    )]
+    Network {
+        /// What the file says.
+        stated: String,
+        /// What its content hashes to.
+        computed: String,
+    },
+}
+
+impl Genesis {
+    /// The genesis as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let validator = |v: &Validator| ValidatorJson { name: v.name.to_string(), key: v.key.to_string() };
+        let json = GenesisJson {
+            format: GENESIS_FORMAT.to_string(),
+            network: self.network().to_string(),
+            name: self.name.to_string(),
+            subnet: self.subnet,
+            created_ms: self.created_ms,
+            committee: self.committee.validators().iter().map(validator).collect(),
+        };
+        serde_json::to_string_pretty(&json).unwrap_or_default()
+    }
+
+    /// Reads a genesis from JSON and checks that its stated network id is the hash of its content.
+    ///
+    /// # Errors
+    /// [`GenesisError`] if the text is not a genesis, or was changed.
+    pub fn from_json(text: &str) -> Result<Self, GenesisError> {
+        let json: GenesisJson = serde_json::from_str(text).map_err(|e| GenesisError::Json(e.to_string()))?;
+        if json.format != GENESIS_FORMAT {
+            return Err(GenesisError::Json(format!("its format is {:?}, known is {GENESIS_FORMAT:?}", json.format)));
+        }
+        let name = |what: &str, text: &str| Name::new(text).map_err(|why| GenesisError::Json(format!("{what} {text:?}: {why}")));
+        let validator = |v: &ValidatorJson| {
+            let key = v.key.parse().map_err(|why: DecodeError| GenesisError::Json(why.to_string()))?;
+            Ok(Validator { key, name: name("the validator's name", &v.name)? })
+        };
+        let validators = json.committee.iter().map(validator).collect::<Result<Vec<_>, GenesisError>>()?;
+        let genesis = Self {
+            name: name("the network's name", &json.name)?,
+            subnet: json.subnet,
+            created_ms: json.created_ms,
+            committee: Committee::new(validators)?,
+        };
+        let computed = genesis.network().to_string();
+        match computed == json.network {
+            true => Ok(genesis),
+            false => Err(GenesisError::Network { stated: json.network, computed }),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Every bound of the wire formats, in one place, checked against each other at compile time.
+
+/// Parents a message may name (design §4). The first is the issuer's own previous message, or the network's
+/// root for its first.
+pub const PARENTS_MAX: usize = 8;
+/// Votes that may ride in one message.
+pub const VOTES_MAX: usize = 1024;
+/// Shares of a batch's reward that one message may list.
+pub const SHARES_MAX: usize = 64;
+/// Bytes of a `Data` body.
+pub const DATA_BYTES_MAX: usize = 4096;
+/// Readings in one batch.
+pub const BATCH_READINGS_MAX: usize = 4096;
+/// Bytes of an encoded batch (the off-chain payload of a `Readings` message).
+pub const BATCH_BYTES_MAX: usize = 1 << 20;
+/// Bytes of one level of a topic: a site, a device, a data type.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Bytes of a reading's text or byte value.
+pub const VALUE_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a unit's symbol.
+pub const UNIT_BYTES_MAX: usize = 16;
+/// Tips one milestone may name.
+pub const TIPS_MAX: usize = 64;
+/// Members of a committee.
+pub const COMMITTEE_MAX: usize = 128;
+/// Hashes of an inclusion path: a tree of 2^64 leaves needs no more.
+pub const PATH_MAX: usize = 64;
+/// Messages one milestone may confirm. What does not fit waits for the next.
+pub const CUT_MESSAGES_MAX: usize = 16 * 1024;
+/// Bytes of an encoded message.
+pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of an encoded milestone.
+pub const MILESTONE_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of an encoded reading.
+pub const READING_BYTES_MAX: usize = 3 * (NAME_BYTES_MAX + 1) + VALUE_BYTES_MAX + UNIT_BYTES_MAX + 64;
+
+const _: () = assert!(PARENTS_MAX * 32 + VOTES_MAX * 32 + SHARES_MAX * 40 + DATA_BYTES_MAX + 512 <= MESSAGE_BYTES_MAX);
+const _: () = assert!(TIPS_MAX * 32 + COMMITTEE_MAX * 32 + 512 <= MILESTONE_BYTES_MAX);
+const _: () = assert!(READING_BYTES_MAX <= BATCH_BYTES_MAX);
+const _: () = assert!(TIPS_MAX >= PARENTS_MAX);
