@@ -43,6 +43,17 @@ struct AnchorJson {
     history_path: Vec<String>,
 }
 
+/// Reads `T` and refuses every other way of writing it that a lenient reader would take: a list for an
+/// object, a field left out.
+fn strict<T: Serialize + serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    let value: T = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    let (read, written) = (serde_json::from_str::<serde_json::Value>(text), serde_json::to_value(&value));
+    match (read, written) {
+        (Ok(read), Ok(written)) if read == written => Ok(value),
+        _ => Err("its fields are not written as the format asks".to_string()),
+    }
+}
+
 fn b64(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
@@ -87,7 +98,7 @@ impl Receipt {
     /// [`ReceiptError::Json`] if the text is not an object with exactly a receipt's fields,
     /// [`ReceiptError::Decode`] if a field is not in canonical form.
     pub fn from_json(text: &str) -> Result<Self, ReceiptError> {
-        let json: ReceiptJson = serde_json::from_str(text).map_err(|e| ReceiptError::Json(e.to_string()))?;
+        let json: ReceiptJson = strict(text).map_err(ReceiptError::Json)?;
         if json.format != RECEIPT_FORMAT {
             return Err(ReceiptError::Json(format!("its format is {:?}, known is {RECEIPT_FORMAT:?}", json.format)));
         }
@@ -174,7 +185,7 @@ impl Genesis {
     /// # Errors
     /// [`GenesisError`] if the text is not a genesis, or was changed.
     pub fn from_json(text: &str) -> Result<Self, GenesisError> {
-        let json: GenesisJson = serde_json::from_str(text).map_err(|e| GenesisError::Json(e.to_string()))?;
+        let json: GenesisJson = strict(text).map_err(GenesisError::Json)?;
         if json.format != GENESIS_FORMAT {
             return Err(GenesisError::Json(format!("its format is {:?}, known is {GENESIS_FORMAT:?}", json.format)));
         }

@@ -183,6 +183,7 @@ impl Receipt {
 }
 
 /// Decodes one part of a receipt.
+#[cfg(feature = "json")]
 pub(crate) fn part<T: Decode>(part: &'static str, bytes: &[u8]) -> Result<T, ReceiptError> {
     T::decode(bytes).map_err(|why| ReceiptError::Decode { part, why })
 }

@@ -1,1 +1,8 @@
+//! What device firmware links: the types that travel, without `std`.
+//!
+//! Purpose: a device that signs its own readings, or a contract guest, needs the canonical forms and the keys
+//! of [`protocol`] and nothing else. Clients, signers and queues for the device classes of the mission come
+//! here as files of their own.
+#![no_std]
 
+pub use protocol;

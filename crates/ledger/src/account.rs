@@ -1,0 +1,65 @@
+//! What the state keeps: of each issuer, and of the network.
+
+use protocol::codec::{Reader, put_varint};
+use protocol::{Decode, DecodeError, Encode, Id};
+
+/// An issuer's account.
+/// ```text
+/// next sequence | last [32] | messages | readings        (integers LEB128)
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The sequence its next message must have to count.
+    pub next_sequence: u64,
+    /// Its last message that counted: the first parent of the next.
+    pub last: Id,
+    /// Messages that counted.
+    pub messages: u64,
+    /// Readings these messages anchored.
+    pub readings: u64,
+}
+
+impl Encode for Account {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.next_sequence);
+        self.last.encode_to(out);
+        put_varint(out, self.messages);
+        put_varint(out, self.readings);
+    }
+}
+
+impl Decode for Account {
+    fn decode_from(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            next_sequence: reader.varint("an account's sequence")?,
+            last: Id::decode_from(reader)?,
+            messages: reader.varint("an account's messages")?,
+            readings: reader.varint("an account's readings")?,
+        })
+    }
+}
+
+/// What the whole network did so far.
+/// ```text
+/// messages | readings        (LEB128)
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Messages that counted.
+    pub messages: u64,
+    /// Readings they anchored.
+    pub readings: u64,
+}
+
+impl Encode for Totals {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.messages);
+        put_varint(out, self.readings);
+    }
+}
+
+impl Decode for Totals {
+    fn decode_from(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { messages: reader.varint("the total of messages")?, readings: reader.varint("the total of readings")? })
+    }
+}

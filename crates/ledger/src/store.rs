@@ -1,0 +1,79 @@
+//! Where the state lives, as the state machine sees it: a map from hashed keys to bytes.
+
+use protocol::{Encode, Id, PublicKey};
+use std::collections::BTreeMap;
+
+/// What a value of the state is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// An issuer's [`crate::Account`].
+    Account(PublicKey),
+    /// The network's [`crate::Totals`].
+    Totals,
+}
+
+impl Key {
+    /// The hash under which an authenticated map holds the value.
+    #[must_use]
+    pub fn hash(&self) -> Id {
+        match self {
+            Self::Account(issuer) => Id::hash(&[b"wattle/state/account/", issuer.as_bytes()]),
+            Self::Totals => Id::hash(&[b"wattle/state/totals"]),
+        }
+    }
+}
+
+/// Reads the state.
+pub trait StateStore {
+    /// The value under `key`, if there is one.
+    fn get(&self, key: &Key) -> Option<Vec<u8>>;
+}
+
+/// A state held in memory: for values brought along before applying, and for tests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemoryStore(BTreeMap<Key, Vec<u8>>);
+
+impl MemoryStore {
+    /// Sets the value under `key`.
+    pub fn set(&mut self, key: Key, value: Vec<u8>) {
+        self.0.insert(key, value);
+    }
+}
+
+impl StateStore for MemoryStore {
+    fn get(&self, key: &Key) -> Option<Vec<u8>> {
+        self.0.get(key).cloned()
+    }
+}
+
+/// Changes on top of a state that stays as it is.
+#[derive(Debug)]
+pub struct Overlay<'a, S> {
+    base: &'a S,
+    changes: BTreeMap<Key, Vec<u8>>,
+}
+
+impl<'a, S: StateStore> Overlay<'a, S> {
+    /// No changes yet.
+    #[must_use]
+    pub const fn new(base: &'a S) -> Self {
+        Self { base, changes: BTreeMap::new() }
+    }
+
+    /// Sets a value.
+    pub fn set(&mut self, key: Key, value: &impl Encode) {
+        self.changes.insert(key, value.encode());
+    }
+
+    /// The changes, in the order of their keys.
+    #[must_use]
+    pub fn into_changes(self) -> BTreeMap<Key, Vec<u8>> {
+        self.changes
+    }
+}
+
+impl<S: StateStore> StateStore for Overlay<'_, S> {
+    fn get(&self, key: &Key) -> Option<Vec<u8>> {
+        self.changes.get(key).cloned().or_else(|| self.base.get(key))
+    }
+}

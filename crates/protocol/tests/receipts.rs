@@ -1,0 +1,333 @@
+//! Whole receipts, built by hand: what verifies, and that nothing else does. The rules are those of
+//! `docs/spec/receipt.md`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation, missing_docs)]
+#![cfg(feature = "json")]
+
+mod sample;
+
+use protocol::batch::salt;
+use protocol::merkle;
+use protocol::receipt::{Anchor, Receipt, ReceiptError, Verified};
+use protocol::{
+    Body, Encode, Finalization, FinalizationError, Genesis, Id, Message, MessageError, Milestone, PublicKey, Signature, Unsigned, Value,
+    Vote,
+};
+
+fn verify(receipt: &Receipt) -> Result<Verified, ReceiptError> {
+    receipt.verify(&sample::genesis())
+}
+
+/// The receipt with its milestone changed and certified again: only the change is wrong with it.
+fn recertified(change: impl FnOnce(&mut Milestone)) -> Receipt {
+    let mut receipt = sample::receipt();
+    change(&mut receipt.milestone);
+    receipt.finalization = sample::finalization(receipt.milestone.digest(), &[0, 1, 2]);
+    receipt
+}
+
+/// The receipt with another message in the only place of its milestone.
+fn with_message(message: Message) -> Receipt {
+    let id = message.id();
+    let mut receipt = recertified(|m| {
+        m.message_count = 1;
+        m.messages_root = Milestone::root_of_messages(&[id]);
+    });
+    (receipt.message, receipt.message_index, receipt.message_path) = (message, 0, Vec::new());
+    receipt
+}
+
+#[test]
+fn a_receipt_proves_what_it_says() {
+    for receipt in [sample::receipt(), sample::anchored_receipt()] {
+        let reread = Receipt::from_json(&receipt.to_json()).unwrap();
+        assert_eq!(reread, receipt);
+        let verified = verify(&reread).unwrap();
+        let reading = sample::readings()[sample::LEAF as usize].clone();
+        assert_eq!(verified.reading_id, reading.id());
+        assert_eq!(verified.reading, reading);
+        assert_eq!(verified.issuer, sample::issuer().public_key());
+        assert_eq!(verified.message, sample::message().id());
+        assert_eq!((verified.height, verified.confirmed_ms), (1, sample::milestones()[1].time_ms));
+        assert_eq!(verified.signers.iter().map(ToString::to_string).collect::<Vec<_>>(), ["nord", "ost", "west"]);
+        assert_eq!(verified.committee, usize::from(sample::VALIDATORS));
+    }
+}
+
+#[test]
+fn every_reading_of_the_batch_has_a_receipt() {
+    let batch = sample::batch();
+    for (i, reading) in batch.readings.iter().enumerate() {
+        let mut receipt = sample::receipt();
+        receipt.reading = reading.clone();
+        receipt.leaf_index = i as u32;
+        receipt.salt = salt(&batch.secret, i as u32);
+        receipt.batch_path = merkle::path(&batch.leaves(), i).unwrap();
+        assert_eq!(verify(&receipt).unwrap().reading, *reading);
+    }
+}
+
+#[test]
+fn the_siblings_in_a_receipt_are_blinded() {
+    let (batch, receipt) = (sample::batch(), sample::receipt());
+    // the sibling of leaf 1 is leaf 0; whoever guesses its reading still needs its salt
+    let sibling = receipt.batch_path[0];
+    let guess = batch.readings[0].encode();
+    assert_eq!(sibling, Id::hash(&[&[0], &salt(&batch.secret, 0), &guess]));
+    assert_ne!(sibling, merkle::leaf(&guess));
+    assert_ne!(sibling, Id::hash(&[&[0], &receipt.salt, &guess]));
+}
+
+#[test]
+fn every_flipped_bit_of_the_file_is_noticed() {
+    let genesis = sample::genesis();
+    for receipt in [sample::receipt(), sample::anchored_receipt()] {
+        let text = receipt.to_json();
+        let (mut unreadable, mut unproved) = (0, 0);
+        for bit in 0..text.len() * 8 {
+            let mut bytes = text.clone().into_bytes();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let Ok(damaged) = String::from_utf8(bytes) else {
+                unreadable += 1;
+                continue;
+            };
+            match Receipt::from_json(&damaged) {
+                Err(_) => unreadable += 1,
+                Ok(read) => {
+                    let verdict = read.verify(&genesis);
+                    assert!(verdict.is_err(), "bit {} of byte {} ({:?})", bit % 8, bit / 8, &text[..=bit / 8]);
+                    unproved += 1;
+                }
+            }
+        }
+        // flips reach both: the form and the proof
+        assert!(unreadable > 1_000 && unproved > 1_000, "{unreadable} unreadable, {unproved} unproved");
+    }
+}
+
+#[test]
+fn a_quorum_is_needed_and_enough() {
+    let digest = sample::milestones()[1].digest();
+    for signers in [Vec::<u8>::new(), vec![0], vec![0, 1], vec![2, 3]] {
+        let mut receipt = sample::receipt();
+        receipt.finalization = sample::finalization(digest, &signers);
+        let (found, needed) = (signers.len(), usize::from(sample::QUORUM));
+        assert_eq!(verify(&receipt), Err(FinalizationError::Quorum { found, needed }.into()));
+    }
+    for signers in [vec![0u8, 1, 2], vec![0, 1, 3], vec![0, 2, 3], vec![1, 2, 3], vec![0, 1, 2, 3]] {
+        let mut receipt = sample::receipt();
+        receipt.finalization = sample::finalization(digest, &signers);
+        assert_eq!(verify(&receipt).unwrap().signers.len(), signers.len());
+    }
+}
+
+#[test]
+fn quorums_are_more_than_two_thirds() {
+    use protocol::{Committee, Validator};
+    let mut keys: Vec<PublicKey> = (1..=10).map(|seed| sample::key(seed).public_key()).collect();
+    keys.sort();
+    let quorums: Vec<usize> = (1..=10)
+        .map(|n| {
+            let validators = keys[..n].iter().map(|key| Validator { key: *key, name: sample::name("v") }).collect();
+            Committee::new(validators).unwrap().quorum()
+        })
+        .collect();
+    assert_eq!(quorums, [1, 2, 3, 3, 4, 5, 5, 6, 7, 7]);
+}
+
+#[test]
+fn votes_of_strangers_do_not_count() {
+    let digest = sample::milestones()[1].digest();
+    // beside a full quorum, an index outside the committee
+    let mut receipt = sample::receipt();
+    let stray = Vote { validator: sample::VALIDATORS, signature: receipt.finalization.votes[0].signature };
+    receipt.finalization.votes.push(stray);
+    assert_eq!(verify(&receipt), Err(FinalizationError::Stranger(sample::VALIDATORS).into()));
+
+    // a stranger's signature under a validator's index
+    let namespace = [protocol::finalization::consensus_namespace(&sample::genesis().network()).as_slice(), b"_FINALIZE"].concat();
+    let mut receipt = sample::receipt();
+    receipt.finalization = sample::finalization(digest, &[0, 1]);
+    let signature = sample::key(99).sign(&namespace, &receipt.finalization.proposal());
+    receipt.finalization.votes.push(Vote { validator: 2, signature });
+    assert_eq!(verify(&receipt), Err(FinalizationError::Signature("süd".to_string()).into()));
+
+    // one validator's signature under another's index
+    let mut receipt = sample::receipt();
+    receipt.finalization.votes[2].signature = receipt.finalization.votes[0].signature;
+    assert_eq!(verify(&receipt), Err(FinalizationError::Signature("west".to_string()).into()));
+}
+
+#[test]
+fn one_bad_signature_refuses_the_certificate_even_beside_a_quorum() {
+    let mut receipt = sample::receipt();
+    receipt.finalization = sample::finalization(receipt.milestone.digest(), &[0, 1, 2, 3]);
+    receipt.finalization.votes[3].signature = Signature([0; 64]);
+    assert_eq!(verify(&receipt), Err(FinalizationError::Signature("west".to_string()).into()));
+}
+
+#[test]
+fn a_vote_signed_for_another_purpose_is_refused() {
+    // a notarization of the same proposal is not a finalization
+    let mut receipt = sample::receipt();
+    let base = protocol::finalization::consensus_namespace(&sample::genesis().network());
+    for namespace in [[base.as_slice(), b"_NOTARIZE"].concat(), base.clone()] {
+        let proposal = receipt.finalization.proposal();
+        receipt.finalization.votes[0].signature = sample::committee_keys()[0].sign(&namespace, &proposal);
+        assert_eq!(verify(&receipt), Err(FinalizationError::Signature("nord".to_string()).into()));
+    }
+}
+
+#[test]
+fn another_network_is_refused_at_every_step() {
+    let other = sample::genesis_named("other");
+    assert_eq!(sample::receipt().verify(&other), Err(MessageError::Network.into()));
+
+    // the subnet is part of the network's id
+    let mut subnet = sample::genesis();
+    subnet.subnet += 1;
+    assert_eq!(sample::receipt().verify(&subnet), Err(MessageError::Network.into()));
+
+    // a network whose tag is the same but whose id is not: the signature tells
+    let mut near = sample::genesis().network();
+    near.0[31] ^= 1;
+    assert_eq!(sample::message().verify(&near, sample::SUBNET), Err(MessageError::Signature));
+
+    // everything of the other network except the certificate
+    let network = other.network();
+    let mut unsigned = sample::unsigned(sample::readings_body());
+    (unsigned.network, unsigned.parents[0]) = (network, Unsigned::root(network));
+    let receipt = with_message(unsigned.sign(&sample::issuer()));
+    assert_eq!(receipt.verify(&other), Err(FinalizationError::Signature("nord".to_string()).into()));
+}
+
+#[test]
+fn a_changed_genesis_is_not_read() {
+    let text = sample::genesis().to_json();
+    assert_eq!(Genesis::from_json(&text).unwrap(), sample::genesis());
+    for (from, to) in [("sample", "simple"), ("\"subnet\": 7", "\"subnet\": 8"), ("1749999999000", "1749999999001"), ("nord", "nort")] {
+        assert!(text.contains(from));
+        let error = Genesis::from_json(&text.replace(from, to)).unwrap_err();
+        assert!(matches!(error, protocol::json::GenesisError::Network { .. }), "{from} → {to}: {error}");
+    }
+}
+
+#[test]
+fn the_message_must_be_its_issuers() {
+    let unsigned = sample::unsigned(sample::readings_body());
+    let receipt = with_message(unsigned.clone().sign(&sample::key(99)));
+    assert_eq!(verify(&receipt), Err(MessageError::Signature.into()));
+
+    let mut other_subnet = unsigned;
+    other_subnet.subnet = 9;
+    let receipt = with_message(other_subnet.sign(&sample::issuer()));
+    assert_eq!(verify(&receipt), Err(MessageError::Subnet(9).into()));
+}
+
+#[test]
+fn the_message_must_anchor_readings() {
+    let receipt = with_message(sample::data_message());
+    assert_eq!(verify(&receipt), Err(ReceiptError::Body));
+}
+
+#[test]
+fn another_reading_salt_place_or_path_is_refused() {
+    let changes: [fn(&mut Receipt); 7] = [
+        |r| r.reading.value = Value::number(-3.5).unwrap(),
+        |r| r.reading.time_us += 1,
+        |r| r.reading.sequence = None,
+        |r| r.salt[0] ^= 1,
+        |r| r.leaf_index = 0,
+        |r| r.leaf_index = u32::MAX,
+        |r| drop(r.batch_path.pop()),
+    ];
+    for change in changes {
+        let mut receipt = sample::receipt();
+        change(&mut receipt);
+        assert_eq!(verify(&receipt), Err(ReceiptError::Reading));
+    }
+    // the message says how many leaves there are: a path for another number does not fit
+    let Body::Readings { root, bytes, span_us, blob, shares, .. } = sample::readings_body() else { panic!("readings") };
+    let body = Body::Readings { root, count: 2, bytes, span_us, blob, shares };
+    assert_eq!(verify(&with_message(sample::unsigned(body).sign(&sample::issuer()))), Err(ReceiptError::Reading));
+}
+
+#[test]
+fn a_message_that_the_milestone_does_not_confirm_is_refused() {
+    let changes: [fn(&mut Receipt); 4] =
+        [|r| r.message_index = 0, |r| r.message_index = u64::MAX, |r| r.message_path.clear(), |r| r.message_path[0].0[0] ^= 1];
+    for change in changes {
+        let mut receipt = sample::receipt();
+        change(&mut receipt);
+        assert_eq!(verify(&receipt), Err(ReceiptError::NotConfirmed));
+    }
+    let receipt = recertified(|m| m.messages_root = merkle::empty_root());
+    assert_eq!(verify(&receipt), Err(ReceiptError::NotConfirmed));
+    let receipt = recertified(|m| m.message_count = 0);
+    assert_eq!(verify(&receipt), Err(ReceiptError::NotConfirmed));
+}
+
+#[test]
+fn a_milestone_of_another_subnet_or_epoch_is_refused() {
+    assert_eq!(verify(&recertified(|m| m.subnet = 8)), Err(ReceiptError::Subnet));
+    assert_eq!(verify(&recertified(|m| m.epoch = 3)), Err(ReceiptError::Epoch(3)));
+    let mut receipt = sample::receipt();
+    receipt.finalization.epoch = 2;
+    let resigned = receipt.finalization.clone();
+    receipt.finalization.votes = (0..3).map(|v| sample::vote(&resigned, v)).collect();
+    assert_eq!(verify(&receipt), Err(ReceiptError::Epoch(2)));
+}
+
+#[test]
+fn the_certificate_must_be_on_the_milestone() {
+    let mut receipt = sample::receipt();
+    receipt.finalization = sample::finalization(sample::milestones()[2].digest(), &[0, 1, 2]);
+    assert_eq!(verify(&receipt), Err(ReceiptError::Digest));
+
+    // the digest put right, the signatures are of the other milestone
+    receipt.finalization.digest = receipt.milestone.digest();
+    assert_eq!(verify(&receipt), Err(FinalizationError::Signature("nord".to_string()).into()));
+
+    // the view is signed as well
+    let change: [fn(&mut Finalization); 2] = [|f| f.view += 1, |f| f.parent_view -= 1];
+    for change in change {
+        let mut receipt = sample::receipt();
+        change(&mut receipt.finalization);
+        assert_eq!(verify(&receipt), Err(FinalizationError::Signature("nord".to_string()).into()));
+    }
+}
+
+#[test]
+fn an_anchor_must_have_the_milestone_in_its_history() {
+    let anchor = |receipt: &mut Receipt, change: &dyn Fn(&mut Anchor)| {
+        let mut anchor = receipt.anchor.take().unwrap();
+        change(&mut anchor);
+        receipt.finalization = sample::finalization(anchor.milestone.digest(), &[0, 1, 2]);
+        receipt.anchor = Some(anchor);
+    };
+    let changes: [(fn(&mut Anchor), ReceiptError); 5] = [
+        (|a| a.history_path.clear(), ReceiptError::History),
+        (|a| a.milestone.history_root = merkle::empty_root(), ReceiptError::History),
+        (|a| a.milestone.height = 1, ReceiptError::History),
+        (|a| a.milestone.subnet = 8, ReceiptError::Subnet),
+        (|a| a.milestone.epoch = 1, ReceiptError::Epoch(1)),
+    ];
+    for (change, expected) in changes {
+        let mut receipt = sample::anchored_receipt();
+        anchor(&mut receipt, &change);
+        assert_eq!(verify(&receipt), Err(expected));
+    }
+
+    // a certificate on the milestone itself does not serve an anchor, nor the other way round
+    let mut receipt = sample::anchored_receipt();
+    receipt.finalization = sample::finalization(receipt.milestone.digest(), &[0, 1, 2]);
+    assert_eq!(verify(&receipt), Err(ReceiptError::Digest));
+    let mut receipt = sample::anchored_receipt();
+    receipt.anchor = None;
+    assert_eq!(verify(&receipt), Err(ReceiptError::Digest));
+
+    // a milestone that is not in the anchor's history
+    let mut receipt = sample::anchored_receipt();
+    receipt.milestone.time_ms += 1;
+    assert_eq!(verify(&receipt), Err(ReceiptError::History));
+}

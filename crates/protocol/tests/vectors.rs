@@ -1,0 +1,113 @@
+//! Golden vectors: the wire formats of version 1, byte by byte.
+//!
+//! `vectors/wire-v1.json` was made once. If a comparison fails, a wire format changed: nodes and receipts in the
+//! field would no longer be understood. `WATTLE_WRITE_VECTORS=1` writes the file instead of comparing.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation, missing_docs)]
+#![cfg(feature = "json")]
+
+mod sample;
+
+use protocol::batch::salt;
+use protocol::finalization::consensus_namespace;
+use protocol::{Batch, Decode, Encode, Finalization, Genesis, Message, Milestone, Reading, Receipt, merkle};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+fn file() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/wire-v1.json")
+}
+
+fn hex(bytes: impl AsRef<[u8]>) -> String {
+    bytes.as_ref().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn unhex(value: &Value) -> Vec<u8> {
+    let text = value.as_str().unwrap();
+    assert!(text.is_ascii() && text.len().is_multiple_of(2));
+    (0..text.len() / 2).map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap()).collect()
+}
+
+fn stored() -> Value {
+    let text = std::fs::read_to_string(file()).expect("tests/vectors/wire-v1.json is there");
+    serde_json::from_str(&text).expect("tests/vectors/wire-v1.json is JSON")
+}
+
+fn message(message: &Message) -> Value {
+    json!({"bytes": hex(message.bytes()), "id": message.id().to_string()})
+}
+
+fn milestone(milestone: &Milestone) -> Value {
+    json!({"bytes": hex(milestone.encode()), "digest": milestone.digest().to_string()})
+}
+
+fn computed() -> Value {
+    let (genesis, batch, chain) = (sample::genesis(), sample::batch(), sample::milestones());
+    let body = batch.encode();
+    let finalization = sample::finalization(chain[1].digest(), &[0, 1, 3]);
+    let readings: Vec<Value> =
+        batch.readings.iter().map(|r| json!({"bytes": hex(r.encode()), "id": r.id().to_string(), "name": r.name().to_string()})).collect();
+    json!({
+        "format": "wattle-wire-v1",
+        "genesis": {"json": genesis.to_json(), "network": genesis.network().to_string()},
+        "readings": readings,
+        "batch": {
+            "bytes": hex(&body),
+            "blob": Batch::blob_digest(&body).to_string(),
+            "salts": (0..sample::READINGS as u32).map(|i| hex(salt(&batch.secret, i))).collect::<Vec<_>>(),
+            "root": merkle::root(&batch.leaves()).to_string(),
+        },
+        "messages": [message(&sample::message()), message(&sample::data_message())],
+        "milestones": [milestone(&chain[0]), milestone(&chain[1]), milestone(&chain[2]), milestone(&sample::last_of_epoch())],
+        "finalization": {
+            "bytes": hex(finalization.encode()),
+            "proposal": hex(finalization.proposal()),
+            "namespace": hex([consensus_namespace(&genesis.network()).as_slice(), b"_FINALIZE"].concat()),
+        },
+        "receipt": sample::receipt().to_json(),
+        "anchored_receipt": sample::anchored_receipt().to_json(),
+    })
+}
+
+#[test]
+fn the_wire_formats_are_those_of_version_1() {
+    let computed = computed();
+    if std::env::var("WATTLE_WRITE_VECTORS").is_ok_and(|v| v == "1") {
+        std::fs::write(file(), serde_json::to_string_pretty(&computed).unwrap() + "\n").unwrap();
+        return;
+    }
+    let stored = stored();
+    // part by part, so that a failure names what changed
+    for (part, value) in computed.as_object().unwrap() {
+        assert_eq!(stored.get(part), Some(value), "the vectors of {part} differ");
+    }
+    assert_eq!(stored.as_object().unwrap().len(), computed.as_object().unwrap().len(), "the file holds vectors that nobody computes");
+}
+
+#[test]
+fn the_stored_bytes_decode_to_the_values_they_were_made_of() {
+    if std::env::var("WATTLE_WRITE_VECTORS").is_ok_and(|v| v == "1") {
+        return;
+    }
+    let v = stored();
+    for (stored, reading) in v["readings"].as_array().unwrap().iter().zip(sample::readings()) {
+        assert_eq!(Reading::decode(&unhex(&stored["bytes"])).unwrap(), reading);
+    }
+    assert_eq!(Batch::decode(&unhex(&v["batch"]["bytes"])).unwrap(), sample::batch());
+    for (stored, message) in v["messages"].as_array().unwrap().iter().zip([sample::message(), sample::data_message()]) {
+        let decoded = Message::decode(&unhex(&stored["bytes"])).unwrap();
+        assert_eq!(decoded, message);
+        decoded.verify(&sample::genesis().network(), sample::SUBNET).unwrap();
+    }
+    let mut chain = sample::milestones();
+    chain.push(sample::last_of_epoch());
+    for (stored, milestone) in v["milestones"].as_array().unwrap().iter().zip(chain) {
+        assert_eq!(Milestone::decode(&unhex(&stored["bytes"])).unwrap(), milestone);
+    }
+    let finalization = Finalization::decode(&unhex(&v["finalization"]["bytes"])).unwrap();
+    let genesis = Genesis::from_json(v["genesis"]["json"].as_str().unwrap()).unwrap();
+    finalization.verify(&genesis.network(), &genesis.committee).unwrap();
+    for receipt in ["receipt", "anchored_receipt"] {
+        Receipt::from_json(v[receipt].as_str().unwrap()).unwrap().verify(&genesis).unwrap();
+    }
+}

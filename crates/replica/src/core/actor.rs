@@ -1,0 +1,246 @@
+//! The loop.
+
+use super::cuts::{Cut, Executed};
+use super::request::{Finalized, Link, Request};
+use crate::handle::{Event, IssueError};
+use crate::state::{State, StateError};
+use crate::store::{Disk, Store, StoreError};
+use crate::wire::{Digest, Frame, Scheme, digest};
+use crate::wire::Block;
+use commonware_consensus::marshal::{core::Mailbox, standard::Standard};
+use commonware_macros::select;
+use commonware_runtime::Spawner;
+use commonware_utils::channel::{mpsc, oneshot};
+use commonware_utils::sync::Notify;
+use dag::Dag;
+use protocol::{Genesis, Id, Message, Milestone, NetworkId, PublicKey, SecretKey};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use thiserror::Error;
+
+/// How long a missing parent may still arrive by itself before it is pulled.
+const PULL_DELAY: Duration = Duration::from_millis(50);
+/// Least time between two frames pushed to the peers: what is issued meanwhile travels together.
+const PUSH_INTERVAL: Duration = Duration::from_millis(1);
+/// Time between two announcements of the tips while they change,
+const ANNOUNCE_BUSY: Duration = Duration::from_millis(250);
+/// and while they do not.
+const ANNOUNCE_IDLE: Duration = Duration::from_secs(2);
+/// Tips in one announcement.
+pub(crate) const ANNOUNCED_MAX: usize = 64;
+/// Requests taken in one round of the loop, before what they wrote is synced.
+const ROUND_MAX: usize = 512;
+
+/// Why the core stopped.
+#[derive(Debug, Error)]
+pub(crate) enum CoreError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("the data directory is of another network or damaged: {0}")]
+    Inconsistent(&'static str),
+    #[error("milestone {height} is final but does not hold here: {why}")]
+    Diverged { height: u64, why: &'static str },
+}
+
+/// What the core can hold of things that peers decide.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Milestones after which a confirmed message leaves memory.
+    pub(crate) keep_milestones: u64,
+}
+
+/// The ways out of the core. Each hands over without waiting.
+pub(crate) struct Outlets {
+    pub(crate) push: Box<dyn FnMut(Frame) + Send + Sync>,
+    pub(crate) announce: Box<dyn FnMut(Vec<Digest>) + Send + Sync>,
+    pub(crate) fetch: Box<dyn FnMut(Digest) + Send + Sync>,
+}
+
+/// A question of consensus that waits for messages.
+pub(super) enum Job {
+    Propose { chain: Vec<Link>, now_ms: u64, heartbeat: bool, reply: oneshot::Sender<Option<Milestone>> },
+    Verify { chain: Vec<Link>, reply: oneshot::Sender<bool> },
+}
+
+/// The issuer's side of the core.
+pub(super) struct Own {
+    pub(super) next_sequence: u64,
+    pub(super) last: Id,
+    /// The sequence after the last own message that counted.
+    pub(super) counted: u64,
+    pub(super) issued: u64,
+    /// Messages durable soon, and who waits to hear of it.
+    pub(super) replies: Vec<(oneshot::Sender<Result<Id, IssueError>>, Id)>,
+    /// Messages to push once durable.
+    pub(super) outbox: Vec<Arc<Message>>,
+}
+
+/// Counts since the start.
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) refused: u64,
+    pub(super) pulled: u64,
+    pub(super) equivocations: u64,
+}
+
+/// The one task that owns graph, archive and state.
+pub(crate) struct Core<E: Disk + Spawner> {
+    pub(super) context: E,
+    pub(super) genesis: Genesis,
+    pub(super) network: NetworkId,
+    pub(super) key: SecretKey,
+    pub(super) me: PublicKey,
+    pub(super) issuers: BTreeSet<PublicKey>,
+    pub(super) limits: Limits,
+    pub(super) dag: Dag<Arc<Message>>,
+    /// Where each unconfirmed message stands in the table of messages.
+    pub(super) arrivals: BTreeMap<Id, u64>,
+    pub(super) unconfirmed: BTreeSet<u64>,
+    pub(super) store: Store<E>,
+    pub(super) state: State<E>,
+    pub(super) executed: Executed,
+    /// Milestones verified but not executed, by digest.
+    pub(super) cuts: BTreeMap<Id, Cut>,
+    pub(super) jobs: Vec<Job>,
+    pub(super) finalized: VecDeque<Finalized>,
+    pub(super) own: Own,
+    /// Messages known to be missing, and when to pull each; `None` once a pull is under way.
+    pub(super) wanted: BTreeMap<Id, Option<SystemTime>>,
+    pub(super) outlets: Outlets,
+    pub(super) chain: Mailbox<Scheme, Standard<Block>>,
+    pub(super) bell: Arc<Notify>,
+    pub(super) subscribers: Vec<mpsc::Sender<Event>>,
+    pub(super) counts: Counts,
+    pub(super) next_push: SystemTime,
+    pub(super) next_announce: SystemTime,
+    pub(super) announced: Vec<Digest>,
+    /// Whether the graph grew since jobs were tried last.
+    pub(super) grown: bool,
+}
+
+impl<E: Disk + Spawner> Core<E> {
+    /// Runs until every way to ask it is gone, or storage fails.
+    pub(crate) async fn run(mut self, mut requests: mpsc::Receiver<Request>, mut finalized: mpsc::UnboundedReceiver<Finalized>) -> Result<(), CoreError> {
+        loop {
+            let deadline = self.deadline();
+            select! {
+                _ = self.context.sleep_until(deadline) => {},
+                item = finalized.recv() => match item {
+                    Some(item) => self.finalized.push_back(item),
+                    None => return Ok(()),
+                },
+                request = requests.recv() => match request {
+                    Some(request) => self.handle(request).await?,
+                    None => return Ok(()),
+                },
+            }
+            for _ in 0..ROUND_MAX {
+                let Ok(request) = requests.try_recv() else { break };
+                self.handle(request).await?;
+            }
+            while let Ok(item) = finalized.try_recv() {
+                self.finalized.push_back(item);
+            }
+            self.settle_issues().await?;
+            if std::mem::take(&mut self.grown) || !self.finalized.is_empty() {
+                self.execute_finalized().await?;
+                self.retry_jobs().await?;
+            }
+            self.pull_missing();
+            self.push_outbox();
+            self.announce_tips();
+        }
+    }
+
+    /// When the loop must go on even if nobody asks anything.
+    fn deadline(&self) -> SystemTime {
+        let mut deadline = self.next_announce;
+        if let Some(at) = self.wanted.values().flatten().min() {
+            deadline = deadline.min(*at);
+        }
+        if !self.own.outbox.is_empty() {
+            deadline = deadline.min(self.next_push);
+        }
+        deadline
+    }
+
+    async fn handle(&mut self, request: Request) -> Result<(), CoreError> {
+        match request {
+            Request::Issue { body, payload, reply } => self.issue(body, payload, reply).await?,
+            Request::Pushed(frame) => {
+                for message in frame.0 {
+                    self.admit(message, PULL_DELAY).await?;
+                }
+            }
+            Request::Announced(ids) => {
+                for id in ids {
+                    if !self.knows(&id).await? {
+                        self.want(id, PULL_DELAY);
+                    }
+                }
+            }
+            Request::Delivered { key, value, verdict } => self.delivered(key, &value, verdict).await?,
+            Request::Asked { key, answer } => self.produce(key, answer).await?,
+            Request::Propose { chain, now_ms, heartbeat, reply } => self.job(Job::Propose { chain, now_ms, heartbeat, reply }).await?,
+            Request::Verify { chain, reply } => self.job(Job::Verify { chain, reply }).await?,
+            Request::Subscribe { events, reply } => {
+                self.subscribers.push(events);
+                let _ = reply.send(());
+            }
+            query => self.answer(query).await?,
+        }
+        Ok(())
+    }
+
+    /// Notes that a message is missing.
+    pub(super) fn want(&mut self, id: Id, delay: Duration) {
+        let at = self.context.current() + delay;
+        self.wanted.entry(id).or_insert(Some(at));
+    }
+
+    /// Pulls what did not arrive by itself.
+    fn pull_missing(&mut self) {
+        let now = self.context.current();
+        for (id, at) in &mut self.wanted {
+            if at.is_some_and(|at| at <= now) {
+                *at = None;
+                (self.outlets.fetch)(digest(*id));
+            }
+        }
+    }
+
+    /// Pushes own messages, which are durable by now.
+    fn push_outbox(&mut self) {
+        let now = self.context.current();
+        if self.own.outbox.is_empty() || now < self.next_push {
+            return;
+        }
+        self.next_push = now + PUSH_INTERVAL;
+        for frame in Frame::split(std::mem::take(&mut self.own.outbox)) {
+            (self.outlets.push)(frame);
+        }
+    }
+
+    /// Tells the peers which tips are here: what they miss, they pull. Nothing else re-sends a lost push.
+    fn announce_tips(&mut self) {
+        let now = self.context.current();
+        if now < self.next_announce {
+            return;
+        }
+        let tips: Vec<Digest> = self.dag.tips().iter().take(ANNOUNCED_MAX).map(|t| digest(*t)).collect();
+        let pause = if tips == self.announced { ANNOUNCE_IDLE } else { ANNOUNCE_BUSY };
+        self.next_announce = now + pause;
+        if !tips.is_empty() {
+            (self.outlets.announce)(tips.clone());
+        }
+        self.announced = tips;
+    }
+
+    /// Sends an event to everybody who keeps up.
+    pub(super) fn emit(&mut self, event: &Event) {
+        self.subscribers.retain(|s| s.try_send(event.clone()).is_ok());
+    }
+}

@@ -1,0 +1,256 @@
+//! Milestones before they are final: what each would confirm, and the state it would lead to.
+
+use super::actor::{Core, CoreError, Job};
+use super::request::Link;
+use crate::state::Speculation;
+use crate::store::Disk;
+use commonware_runtime::Spawner;
+use dag::CutError;
+use ledger::Key;
+use protocol::merkle::Range;
+use protocol::{Id, Message, Milestone, Unsigned};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::debug;
+
+/// The last milestone whose effects are in archive and state.
+#[derive(Clone, Debug)]
+pub(crate) struct Executed {
+    pub(crate) height: u64,
+    pub(crate) digest: Id,
+    pub(crate) time_ms: u64,
+    /// History up to and including it.
+    pub(crate) range: Range,
+}
+
+/// A milestone that holds, on top of others that hold.
+pub(crate) struct Cut {
+    pub(crate) milestone: Arc<Milestone>,
+    /// Everything in its new past cone.
+    pub(crate) ids: BTreeSet<Id>,
+    pub(crate) counted: Vec<Id>,
+    pub(crate) void: Vec<Id>,
+    pub(crate) state: Speculation,
+    /// History up to and including it.
+    pub(crate) range: Range,
+}
+
+/// What becomes of a chain of milestones.
+pub(crate) enum Evaluation {
+    /// All of it holds.
+    Holds,
+    /// Messages are missing.
+    Waits(Vec<Id>),
+    /// It can never hold.
+    Fails(&'static str),
+}
+
+/// What a milestone builds on.
+struct Base {
+    height: u64,
+    time_ms: u64,
+    state_root: Id,
+    state: Option<Speculation>,
+    range: Range,
+}
+
+/// What a set of tips confirms.
+struct Confirms {
+    ids: BTreeSet<Id>,
+    counted: Vec<Id>,
+    void: Vec<Id>,
+}
+
+impl<E: Disk + Spawner> Core<E> {
+    /// Tries a question of consensus; keeps it if messages are missing.
+    pub(super) async fn job(&mut self, job: Job) -> Result<(), CoreError> {
+        let (Job::Propose { chain, .. } | Job::Verify { chain, .. }) = &job;
+        match self.evaluate(chain).await? {
+            Evaluation::Waits(missing) => {
+                for id in missing {
+                    self.want(id, Duration::ZERO);
+                }
+                self.jobs.push(job);
+            }
+            evaluation => self.conclude(job, matches!(evaluation, Evaluation::Holds)).await?,
+        }
+        Ok(())
+    }
+
+    async fn conclude(&mut self, job: Job, holds: bool) -> Result<(), CoreError> {
+        match job {
+            Job::Verify { reply, .. } => {
+                if holds {
+                    // a vote promises that the milestone can be executed: nothing in it may be lost now
+                    self.store.sync_messages().await?;
+                }
+                let _ = reply.send(holds);
+            }
+            Job::Propose { chain, now_ms, heartbeat, reply } => {
+                let proposal = match chain.last() {
+                    Some(parent) if holds => self.propose(parent, now_ms, heartbeat).await?,
+                    _ => None,
+                };
+                let _ = reply.send(proposal);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries again what waited for messages.
+    pub(super) async fn retry_jobs(&mut self) -> Result<(), CoreError> {
+        for job in std::mem::take(&mut self.jobs) {
+            let abandoned = match &job {
+                Job::Propose { reply, .. } => reply.is_closed(),
+                Job::Verify { reply, .. } => reply.is_closed(),
+            };
+            if !abandoned {
+                self.job(job).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks a chain of milestones, oldest first, each on top of the one before; the first on top of
+    /// something executed or checked before.
+    pub(super) async fn evaluate(&mut self, chain: &[Link]) -> Result<Evaluation, CoreError> {
+        for link in chain {
+            let height = link.milestone.height;
+            if height <= self.executed.height {
+                if height == self.executed.height && link.digest != self.executed.digest {
+                    return Ok(Evaluation::Fails("it builds on a milestone that another one replaced"));
+                }
+                continue;
+            }
+            if !self.cuts.contains_key(&link.digest) {
+                match self.evaluate_one(link).await? {
+                    Evaluation::Holds => {}
+                    other => {
+                        if let Evaluation::Fails(why) = &other {
+                            debug!(height, digest = %link.digest, why, "a milestone does not hold");
+                        }
+                        return Ok(other);
+                    }
+                }
+            }
+        }
+        Ok(Evaluation::Holds)
+    }
+
+    async fn evaluate_one(&mut self, link: &Link) -> Result<Evaluation, CoreError> {
+        let m = &link.milestone;
+        let Some(base) = self.base(&m.parent)? else {
+            return Ok(Evaluation::Fails("its parent is not known"));
+        };
+        let rules = [
+            (m.height == base.height + 1, "its height is not its parent's plus one"),
+            (m.time_ms > base.time_ms, "its time is not after its parent's"),
+            (m.subnet == self.genesis.subnet, "it is of another subnet"),
+            (m.epoch == 0 && m.next_committee.is_none(), "it is of an epoch that has not begun"),
+            (m.state_root == base.state_root, "its state root is not the state after its parent"),
+            (m.history_root == base.range.root(), "its history root is not its parents' tree"),
+        ];
+        if let Some((_, why)) = rules.iter().find(|(holds, _)| !holds) {
+            return Ok(Evaluation::Fails(why));
+        }
+        let confirms = match self.confirms(&m.tips, &m.parent, base.state.as_ref()).await? {
+            Ok(confirms) => confirms,
+            Err(CutError::Unknown(missing)) => {
+                for tip in &missing {
+                    if !self.dag.is_pending(tip) && self.store.messages.has(*tip).await? {
+                        return Ok(Evaluation::Fails("it names a tip that was confirmed long ago"));
+                    }
+                }
+                return Ok(Evaluation::Waits(missing));
+            }
+            Err(_) => return Ok(Evaluation::Fails("its tips are stale or confirm too much")),
+        };
+        if m.message_count != confirms.counted.len() as u64 || m.messages_root != Milestone::root_of_messages(&confirms.counted) {
+            return Ok(Evaluation::Fails("its messages root is not the order of its tips' past cone"));
+        }
+        let messages: Vec<Arc<Message>> = confirms.counted.iter().filter_map(|id| self.dag.get(id).cloned()).collect();
+        let state = self.state.speculate(base.state.as_ref(), m.height, &messages).await?;
+        let mut range = base.range;
+        range.push(Milestone::history_leaf(&link.digest));
+        let Confirms { ids, counted, void } = confirms;
+        self.cuts.insert(link.digest, Cut { milestone: Arc::clone(m), ids, counted, void, state, range });
+        Ok(Evaluation::Holds)
+    }
+
+    /// Builds a milestone on `parent`, which holds.
+    async fn propose(&mut self, parent: &Link, now_ms: u64, heartbeat: bool) -> Result<Option<Milestone>, CoreError> {
+        let Some(base) = self.base(&parent.digest)? else {
+            return Ok(None);
+        };
+        let tips = {
+            let above = self.above(&parent.digest);
+            self.dag.proposal(&|id| above.iter().any(|ids| ids.contains(id)))
+        };
+        if tips.is_empty() && !heartbeat {
+            return Ok(None);
+        }
+        let Ok(confirms) = self.confirms(&tips, &parent.digest, base.state.as_ref()).await? else {
+            return Ok(None);
+        };
+        Ok(Some(Milestone {
+            subnet: self.genesis.subnet,
+            parent: parent.digest,
+            height: base.height + 1,
+            epoch: 0,
+            time_ms: now_ms.max(base.time_ms + 1),
+            tips,
+            message_count: confirms.counted.len() as u64,
+            messages_root: Milestone::root_of_messages(&confirms.counted),
+            state_root: base.state_root,
+            history_root: base.range.root(),
+            next_committee: None,
+        }))
+    }
+
+    /// What a milestone with this parent builds on; `None` if the parent does not hold (yet).
+    fn base(&self, parent: &Id) -> Result<Option<Base>, CoreError> {
+        if *parent == self.executed.digest {
+            let Executed { height, time_ms, range, .. } = self.executed.clone();
+            return Ok(Some(Base { height, time_ms, state_root: self.state.root()?, state: None, range }));
+        }
+        Ok(self.cuts.get(parent).map(|cut| Base {
+            height: cut.milestone.height,
+            time_ms: cut.milestone.time_ms,
+            state_root: cut.state.root(),
+            state: Some(cut.state.clone()),
+            range: cut.range.clone(),
+        }))
+    }
+
+    /// What the milestones from `digest` down to the last executed one confirm.
+    fn above(&self, digest: &Id) -> Vec<&BTreeSet<Id>> {
+        let mut sets = Vec::new();
+        let mut at = digest;
+        while let Some(cut) = self.cuts.get(at) {
+            sets.push(&cut.ids);
+            at = &cut.milestone.parent;
+        }
+        sets
+    }
+
+    /// The new past cone of `tips` on top of `parent`, in order, with conflicts decided.
+    async fn confirms(&self, tips: &[Id], parent: &Id, state: Option<&Speculation>) -> Result<Result<Confirms, CutError>, CoreError> {
+        let above = self.above(parent);
+        let ordered = match self.dag.cut(tips, &|id| above.iter().any(|ids| ids.contains(id))) {
+            Ok(ordered) => ordered,
+            Err(why) => return Ok(Err(why)),
+        };
+        let messages: Vec<&Arc<Message>> = ordered.iter().filter_map(|id| self.dag.get(id)).collect();
+        let issuers: BTreeSet<_> = messages.iter().map(|m| m.issuer).collect();
+        let accounts = self.state.read(state, issuers.iter().map(|i| Key::Account(*i)).collect()).await?;
+        let mut frontier = BTreeMap::new();
+        for issuer in issuers {
+            if let Some(account) = ledger::read_account(&accounts, issuer).map_err(crate::state::StateError::from)? {
+                frontier.insert(issuer, (account.next_sequence, account.last));
+            }
+        }
+        let settled = dag::settle(Unsigned::root(self.network), messages, &frontier);
+        Ok(Ok(Confirms { ids: ordered.into_iter().collect(), counted: settled.counted, void: settled.void }))
+    }
+}

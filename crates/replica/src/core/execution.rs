@@ -1,0 +1,129 @@
+//! Milestones that are final: their effects, once and for all.
+
+use super::actor::{Core, CoreError};
+use super::cuts::{Cut, Evaluation, Executed};
+use super::request::Link;
+use crate::handle::{Confirmed, Event};
+use crate::store::{Confirmation, CutRecord, Disk};
+use commonware_runtime::Spawner;
+use commonware_utils::Acknowledgement as _;
+use ledger::Key;
+use protocol::{Encode, Milestone, merkle};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Milestones executed before what they wrote is synced and acknowledged.
+const EXECUTED_TOGETHER_MAX: usize = 64;
+
+impl<E: Disk + Spawner> Core<E> {
+    /// Executes what is final and complete, in order; syncs once; then acknowledges and tells.
+    pub(super) async fn execute_finalized(&mut self) -> Result<(), CoreError> {
+        let (mut acks, mut events) = (Vec::new(), Vec::new());
+        while let Some(front) = self.finalized.front().filter(|_| acks.len() < EXECUTED_TOGETHER_MAX) {
+            let link = front.link.clone();
+            if link.milestone.height > self.executed.height {
+                match self.evaluate(std::slice::from_ref(&link)).await? {
+                    Evaluation::Holds => events.push(self.execute(&link).await?),
+                    Evaluation::Waits(missing) => {
+                        for id in missing {
+                            self.want(id, Duration::ZERO);
+                        }
+                        break;
+                    }
+                    Evaluation::Fails(why) => return Err(CoreError::Diverged { height: link.milestone.height, why }),
+                }
+            }
+            acks.extend(self.finalized.pop_front().map(|f| f.ack));
+        }
+        if !events.is_empty() {
+            self.store.sync_messages().await?;
+            self.store.sync_execution().await?;
+            self.state.commit().await?;
+        }
+        acks.into_iter().for_each(|ack| ack.acknowledge());
+        events.iter().for_each(|event| self.emit(event));
+        Ok(())
+    }
+
+    async fn execute(&mut self, link: &Link) -> Result<Event, CoreError> {
+        let Some(cut) = self.cuts.remove(&link.digest) else {
+            return Err(CoreError::Inconsistent("a milestone that holds was not kept"));
+        };
+        let height = cut.milestone.height;
+        let all: Vec<_> = cut.counted.iter().chain(&cut.void).copied().collect();
+        let confirmed = self.describe(&cut);
+        self.dag.confirm(&all, height);
+        for id in &all {
+            if let Some(index) = self.arrivals.remove(id) {
+                self.unconfirmed.remove(&index);
+            }
+        }
+        self.record(link, &cut).await?;
+        self.state.apply(height, &cut.state).await?;
+        self.executed = Executed { height, digest: link.digest, time_ms: cut.milestone.time_ms, range: cut.range };
+        self.drop_orphans();
+        self.dag.forget(height.saturating_sub(self.limits.keep_milestones));
+        if let Some(own) = confirmed.iter().rev().find(|c| c.issuer == self.me) {
+            self.own.counted = own.sequence + 1;
+        }
+        if cut.void.contains(&self.own.last) {
+            self.rejoin().await?;
+        }
+        Ok(Event::Milestone { height, digest: link.digest, time_ms: cut.milestone.time_ms, confirmed })
+    }
+
+    /// Forgets verified milestones that do not build on the executed one: their states can no longer be read.
+    fn drop_orphans(&mut self) {
+        let mut by_height: Vec<_> = self.cuts.iter().map(|(digest, c)| (c.milestone.height, c.milestone.parent, *digest)).collect();
+        by_height.sort_unstable();
+        let mut alive = BTreeSet::from([self.executed.digest]);
+        for (_, parent, digest) in by_height {
+            if alive.contains(&parent) {
+                alive.insert(digest);
+            } else {
+                self.cuts.remove(&digest);
+            }
+        }
+    }
+
+    fn describe(&self, cut: &Cut) -> Arc<[Confirmed]> {
+        let messages = cut.counted.iter().filter_map(|id| self.dag.get(id));
+        messages.map(|m| Confirmed { id: m.id(), issuer: m.issuer, sequence: m.sequence, readings: m.body.readings() }).collect()
+    }
+
+    /// Writes what a milestone confirmed. After a crash it may be written a second time.
+    async fn record(&mut self, link: &Link, cut: &Cut) -> Result<(), CoreError> {
+        let height = cut.milestone.height;
+        let again = height < self.store.cuts.next();
+        let places = (0u64..).zip(&cut.counted).map(|(i, id)| (*id, Some(i))).chain(cut.void.iter().map(|id| (*id, None)));
+        for (id, index) in places {
+            if !again || !self.store.confirmations.has(id).await? {
+                self.store.confirmations.append(id, &Confirmation { height, index }.encode()).await?;
+            }
+        }
+        let floor = self.unconfirmed.first().copied().unwrap_or_else(|| self.store.messages.next());
+        let record =
+            CutRecord { floor, milestone: (*cut.milestone).clone(), counted: cut.counted.clone(), void: cut.void.clone() };
+        self.store.cuts.put(height, link.digest, &record.encode()).await?;
+        let mut range = self.executed.range.clone();
+        let nodes = range.push(Milestone::history_leaf(&link.digest));
+        for (position, node) in (merkle::position(0, height)..).zip(nodes) {
+            self.store.history.put(position, node, &node.encode()).await?;
+        }
+        Ok(())
+    }
+
+    /// Own messages turned out void, as after a data directory was restored from an old copy: goes on from
+    /// the last one that counted.
+    async fn rejoin(&mut self) -> Result<(), CoreError> {
+        let accounts = self.state.read(None, BTreeSet::from([Key::Account(self.me)])).await?;
+        if let Some(account) = ledger::read_account(&accounts, self.me).map_err(crate::state::StateError::from)? {
+            tracing::warn!("own messages are void: this node had issued others of the same sequence; going on from {}", account.next_sequence);
+            self.own.next_sequence = account.next_sequence;
+            self.own.counted = account.next_sequence;
+            self.own.last = account.last;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,86 @@
+//! Issuing: batches and data become messages of this node.
+
+use super::actor::{Core, CoreError};
+use crate::handle::IssueError;
+use crate::store::Disk;
+use commonware_runtime::Spawner;
+use commonware_utils::channel::oneshot;
+use protocol::{Batch, Body, Decode, Encode, Id, Unsigned};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// Own messages that may wait for a milestone. A node that is cut off keeps issuing up to here; what comes
+/// then stays in the site's log. Peers can hold as many pending (see `PENDING` in the startup), so a long
+/// chain merges when the node is back.
+pub(crate) const OWN_UNCONFIRMED_MAX: u64 = 8192;
+
+/// Milliseconds since 1970.
+pub(crate) fn unix_ms(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl<E: Disk + Spawner> Core<E> {
+    /// Builds, signs and inserts a message. The answer goes out once it is durable.
+    pub(super) async fn issue(
+        &mut self, body: Body, payload: Option<Vec<u8>>, reply: oneshot::Sender<Result<Id, IssueError>>,
+    ) -> Result<(), CoreError> {
+        let waiting = self.own.next_sequence.saturating_sub(self.own.counted);
+        let refusal = if waiting >= OWN_UNCONFIRMED_MAX { Err(IssueError::Backlog(waiting)) } else { check(&body, payload.as_deref()) };
+        if let Err(why) = refusal {
+            let _ = reply.send(Err(why));
+            return Ok(());
+        }
+        let blob = match &body {
+            Body::Readings { blob, .. } => Some(*blob),
+            Body::Data(_) => None,
+        };
+        let unsigned = Unsigned {
+            network: self.network,
+            subnet: self.genesis.subnet,
+            issuer: self.me,
+            sequence: self.own.next_sequence,
+            parents: self.dag.parents_for(&self.me, self.own.last),
+            issued_at_ms: unix_ms(self.context.current()),
+            votes: Vec::new(),
+            body,
+            pow_nonce: 0,
+        };
+        let message = Arc::new(unsigned.sign(&self.key));
+        let id = message.id();
+        if let (Some(blob), Some(payload)) = (blob, payload) {
+            let mut record = id.encode();
+            record.extend_from_slice(&payload);
+            self.store.payloads.append(blob, &record).await?;
+        }
+        self.insert(Arc::clone(&message), Duration::ZERO).await?;
+        self.own.next_sequence += 1;
+        self.own.last = id;
+        self.own.issued += 1;
+        self.own.outbox.push(message);
+        self.own.replies.push((reply, id));
+        Ok(())
+    }
+
+    /// Makes what was issued durable, then answers and lets it be pushed.
+    pub(super) async fn settle_issues(&mut self) -> Result<(), CoreError> {
+        if self.own.replies.is_empty() {
+            return Ok(());
+        }
+        self.store.sync_messages().await?;
+        for (reply, id) in self.own.replies.drain(..) {
+            let _ = reply.send(Ok(id));
+        }
+        Ok(())
+    }
+}
+
+/// A body must be one that every peer will decode, and its payload the one it names.
+fn check(body: &Body, payload: Option<&[u8]>) -> Result<(), IssueError> {
+    Body::decode(&body.encode()).map_err(IssueError::Invalid)?;
+    match (body, payload) {
+        (Body::Readings { blob, bytes, .. }, Some(payload)) if Batch::blob_digest(payload) == *blob && payload.len() == *bytes as usize => Ok(()),
+        (Body::Data(_), None) => Ok(()),
+        _ => Err(IssueError::Payload),
+    }
+}

@@ -1,0 +1,28 @@
+//! The core: one task that owns the graph, the archive and the state, and answers everybody else.
+//!
+//! ```text
+//!  process ── Issue, queries ──▶ ┌──────┐ ── push, announce, fetch ──▶ peers
+//!  peers ──── Pushed, Announced, │ core │
+//!             Delivered, Asked ─▶│      │ ── events ──▶ subscribers
+//!  consensus ─ Propose, Verify ─▶│      │
+//!  marshal ─── Finalized ───────▶└──────┘ ── acknowledgement, once durable ──▶ marshal
+//! ```
+//! # Rules
+//! - One owner: the engine's storage handles are consumed by writes, so nobody else may hold them.
+//! - Durable first: an own message before its push, a milestone's cone before the vote for it, a milestone's
+//!   effects before marshal's acknowledgement. Each round of the loop syncs once for all it did.
+//! - Nothing here panics on what a peer sends: it is refused, counted, and at most the peer is blocked.
+
+mod actor;
+mod admission;
+mod cuts;
+mod execution;
+mod issuing;
+mod queries;
+mod request;
+mod startup;
+
+pub(crate) use actor::{ANNOUNCED_MAX, Core, CoreError, Limits, Outlets};
+pub(crate) use issuing::unix_ms;
+pub(crate) use startup::Setup;
+pub(crate) use request::{Finalized, Link, Request, Requests};

@@ -1,0 +1,263 @@
+//! The replica as the rest of the process sees it: a cheap handle, plain types, nothing of the engine.
+
+use crate::core::{Request, Requests};
+use commonware_utils::channel::{mpsc, oneshot};
+use protocol::receipt::Anchor;
+use protocol::{Batch, Body, Finalization, Id, Message, Milestone, PublicKey, Receipt, batch, merkle};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Why nothing could be issued. What was handed in is not on the ledger and may be tried again.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum IssueError {
+    /// The replica is stopping or has failed: its log says why.
+    #[error("the ledger node has stopped; its log says why")]
+    Stopped,
+    /// Too many messages of this node wait for a milestone, as when it is cut off from the committee: keep
+    /// the data and try again when a milestone was confirmed.
+    #[error("{0} messages of this node wait for confirmation: try again when a milestone has confirmed some")]
+    Backlog(u64),
+    /// A body over its limits.
+    #[error("the body cannot be issued: {0}")]
+    Invalid(protocol::DecodeError),
+    /// The payload handed in is not the one the body names.
+    #[error("the payload is not the one that the body names")]
+    Payload,
+}
+
+/// Why there is no evidence of a message's confirmation.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum EvidenceError {
+    /// No such message here: it may be elsewhere, or not have arrived.
+    #[error("this node has no message {0}")]
+    Unknown(Id),
+    /// The message waits for a milestone.
+    #[error("message {0} is not confirmed yet: try again in a moment")]
+    Pending(Id),
+    /// The message lost against another of its issuer and counts for nothing.
+    #[error("message {0} is void: its issuer equivocated")]
+    Void(Id),
+    /// The milestone is final, but the certificate is not here yet.
+    #[error("the certificate of milestone {0} has not arrived yet: try again in a moment")]
+    Uncertified(u64),
+    /// The replica is stopping or has failed.
+    #[error("the ledger node has stopped; its log says why")]
+    Stopped,
+}
+
+/// Where a message stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// In the DAG, not confirmed.
+    Pending,
+    /// Confirmed.
+    Confirmed {
+        /// By the milestone of this height,
+        height: u64,
+        /// as the message of this place in it.
+        index: u64,
+    },
+    /// In the past cone of a milestone, but another message of its issuer counted in its place.
+    Void {
+        /// The milestone that decided it.
+        height: u64,
+    },
+}
+
+/// A message and where it stands.
+#[derive(Clone, Debug)]
+pub struct MessageRecord {
+    /// The message.
+    pub message: Arc<Message>,
+    /// Where it stands.
+    pub standing: Standing,
+}
+
+/// A milestone that is final, and what it confirmed.
+#[derive(Clone, Debug)]
+pub struct MilestoneRecord {
+    /// The milestone.
+    pub milestone: Milestone,
+    /// Its digest.
+    pub digest: Id,
+    /// The messages it confirmed, in order.
+    pub messages: Vec<Id>,
+    /// Messages in its past cone that do not count.
+    pub void: Vec<Id>,
+}
+
+/// Everything between a message and the committee's signatures.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// The message.
+    pub message: Arc<Message>,
+    /// Its place in the milestone.
+    pub message_index: u64,
+    /// From the message to `messages_root`.
+    pub message_path: Vec<Id>,
+    /// The milestone that confirms it.
+    pub milestone: Milestone,
+    /// The later milestone that carries the certificate, if it is not this one.
+    pub anchor: Option<Anchor>,
+    /// The certificate.
+    pub finalization: Finalization,
+}
+
+impl Evidence {
+    /// The receipt of reading `leaf` of the batch that the message anchors; `None` if the batch has no such
+    /// reading. It verifies only if the batch is the right one.
+    #[must_use]
+    pub fn receipt(self, batch: &Batch, leaf: u32) -> Option<Receipt> {
+        let index = usize::try_from(leaf).ok()?;
+        let reading = batch.readings.get(index)?.clone();
+        Some(Receipt {
+            reading,
+            salt: batch::salt(&batch.secret, leaf),
+            leaf_index: leaf,
+            batch_path: merkle::path(&batch.leaves(), index)?,
+            message: (*self.message).clone(),
+            message_index: self.message_index,
+            message_path: self.message_path,
+            milestone: self.milestone,
+            anchor: self.anchor,
+            finalization: self.finalization,
+        })
+    }
+}
+
+/// How the replica is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// This node's key.
+    pub key: PublicKey,
+    /// Height of the last milestone it executed.
+    pub height: u64,
+    /// Digest of that milestone.
+    pub digest: Id,
+    /// That milestone's time, in milliseconds since 1970.
+    pub milestone_ms: u64,
+    /// Root of the state after it.
+    pub state_root: Id,
+    /// The epoch.
+    pub epoch: u64,
+    /// Messages that counted so far, on the whole network.
+    pub messages: u64,
+    /// Readings these messages anchored.
+    pub readings: u64,
+    /// Messages this node has issued.
+    pub issued: u64,
+    /// Tips of the DAG.
+    pub tips: usize,
+    /// Messages in the DAG that no milestone has confirmed yet.
+    pub unconfirmed: usize,
+    /// Messages that wait for a parent.
+    pub pending: usize,
+    /// Issuers caught with two messages of one sequence since this node started.
+    pub equivocations: u64,
+    /// Messages refused since this node started.
+    pub refused: u64,
+    /// Messages fetched from peers because a push was missed.
+    pub pulled: u64,
+}
+
+/// A message as a milestone confirms it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Confirmed {
+    /// The message.
+    pub id: Id,
+    /// Who issued it.
+    pub issuer: PublicKey,
+    /// Its sequence.
+    pub sequence: u64,
+    /// How many readings it anchors.
+    pub readings: u32,
+}
+
+/// What happened. Events are durable when they are sent.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A milestone was executed.
+    Milestone {
+        /// Its height.
+        height: u64,
+        /// Its digest.
+        digest: Id,
+        /// Its time, in milliseconds since 1970.
+        time_ms: u64,
+        /// The messages it confirmed, in order.
+        confirmed: Arc<[Confirmed]>,
+    },
+}
+
+/// Speaks to a running replica.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    requests: Requests,
+}
+
+impl Handle {
+    pub(crate) const fn new(requests: Requests) -> Self {
+        Self { requests }
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(request(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Issues a message. Returns its id once the message, and the payload it names, are durable here; the
+    /// push to the peers is then under way.
+    ///
+    /// # Errors
+    /// [`IssueError`]; then nothing was issued.
+    pub async fn issue(&self, body: Body, payload: Option<Vec<u8>>) -> Result<Id, IssueError> {
+        self.ask(|reply| Request::Issue { body, payload, reply }).await.unwrap_or(Err(IssueError::Stopped))
+    }
+
+    /// How the replica is doing; `None` if it has stopped.
+    pub async fn status(&self) -> Option<Status> {
+        self.ask(|reply| Request::Status { reply }).await
+    }
+
+    /// A message by its id.
+    pub async fn message(&self, id: Id) -> Option<MessageRecord> {
+        self.ask(|reply| Request::Message { id, reply }).await.flatten()
+    }
+
+    /// The newest `limit` messages that arrived here, newest first. At most 1000.
+    pub async fn recent_messages(&self, limit: usize) -> Vec<MessageRecord> {
+        self.ask(|reply| Request::RecentMessages { limit, reply }).await.unwrap_or_default()
+    }
+
+    /// A milestone this node has executed, by its height.
+    pub async fn milestone(&self, height: u64) -> Option<MilestoneRecord> {
+        self.ask(|reply| Request::Milestone { height, reply }).await.flatten()
+    }
+
+    /// Everything between a message and the committee's signatures.
+    ///
+    /// # Errors
+    /// [`EvidenceError`] if the message is not here, not confirmed, void, or its certificate still on the way.
+    pub async fn evidence(&self, id: Id) -> Result<Evidence, EvidenceError> {
+        self.ask(|reply| Request::Evidence { id, reply }).await.unwrap_or(Err(EvidenceError::Stopped))
+    }
+
+    /// A payload this node stored, by its BLAKE3 digest.
+    pub async fn payload(&self, blob: Id) -> Option<Vec<u8>> {
+        self.ask(|reply| Request::Payload { blob, reply }).await.flatten()
+    }
+
+    /// This node's own payloads from the newest down, at most `limit`, each with the message that names it;
+    /// `skip` leaves out that many of the newest. A site uses it to find where it stopped.
+    pub async fn own_payloads(&self, skip: usize, limit: usize) -> Vec<(MessageRecord, Vec<u8>)> {
+        self.ask(|reply| Request::OwnPayloads { skip, limit, reply }).await.unwrap_or_default()
+    }
+
+    /// Events from now on. A subscriber that lets `capacity` events pile up loses its subscription: the
+    /// channel closes after the events it holds, and it asks again for what it missed.
+    pub async fn subscribe(&self, capacity: usize) -> Option<mpsc::Receiver<Event>> {
+        let (events, receiver) = mpsc::channel(capacity.max(1));
+        self.ask(|reply| Request::Subscribe { events, reply }).await.map(|()| receiver)
+    }
+}

@@ -1,0 +1,238 @@
+//! The archive: what the replica keeps on disk, table by table.
+//!
+//! | table | index | key | value |
+//! |---|---|---|---|
+//! | `messages` | order of arrival (causal) | message id | the message |
+//! | `payloads` | order of issue | BLAKE3 of the payload | message id ‖ payload |
+//! | `cuts` | height | milestone digest | [`CutRecord`]: what the milestone confirmed |
+//! | `confirmations` | order of confirmation | message id | height ‖ place |
+//! | `history` | [`protocol::merkle::position`] | the node's hash | the same |
+//!
+//! Certificates are in marshal's own archives, the state in [`crate::state`].
+//!
+//! Order of durability, oldest first: messages and payloads before they are pushed or voted on; `cuts`,
+//! `confirmations` and `history` before the state; the state before marshal hears that a milestone is done.
+//! So after a crash marshal delivers again whatever the state has not seen, and writing it again is harmless.
+
+use crate::wire::{Digest, digest};
+use commonware_codec::RangeCfg;
+use commonware_runtime::{Clock, Metrics, Storage, buffer::paged::CacheRef};
+use commonware_storage::{
+    archive::{Archive as _, Error as ArchiveError, Identifier, prunable},
+    translator::EightCap,
+};
+use commonware_utils::{NZU64, NZUsize};
+use protocol::codec::{Reader, put_varint};
+use protocol::limits::{BATCH_BYTES_MAX, CUT_MESSAGES_MAX, MILESTONE_BYTES_MAX};
+use protocol::{Decode, DecodeError, Encode, Id, Milestone};
+use std::num::NonZeroU64;
+use thiserror::Error;
+
+/// What the engine's storage asks of a runtime.
+pub(crate) trait Disk: Storage + Clock + Metrics {}
+impl<T: Storage + Clock + Metrics> Disk for T {}
+
+/// Bytes of the largest value in any table.
+const VALUE_BYTES_MAX: usize = BATCH_BYTES_MAX + 64;
+const _: () = assert!(CUT_MESSAGES_MAX * 32 + MILESTONE_BYTES_MAX + 64 <= VALUE_BYTES_MAX);
+
+/// Why the archive cannot go on. The node stops: what is on disk is still good, or `wattle check` says what is not.
+#[derive(Debug, Error)]
+pub(crate) enum StoreError {
+    /// The engine's storage failed: a full or failing disk, or damage.
+    #[error("table '{table}': {source}")]
+    Archive {
+        /// Which table.
+        table: &'static str,
+        /// Why.
+        source: ArchiveError,
+    },
+    /// A stored value cannot be read.
+    #[error("table '{table}' holds a damaged record: {why}")]
+    Damaged {
+        /// Which table.
+        table: &'static str,
+        /// Why.
+        why: DecodeError,
+    },
+    /// A write failed before, and the engine lost its handle with it.
+    #[error("table '{0}' was lost by an earlier error")]
+    Lost(&'static str),
+}
+
+/// One table: the engine's archive, which a failed write consumes, behind a handle that stays.
+pub(crate) struct Table<E: Disk> {
+    name: &'static str,
+    archive: Option<prunable::Archive<EightCap, E, Digest, Vec<u8>>>,
+    next: u64,
+    dirty: bool,
+}
+
+impl<E: Disk> Table<E> {
+    pub(crate) async fn open(context: E, prefix: &str, name: &'static str, items: NonZeroU64, cache: &CacheRef) -> Result<Self, StoreError> {
+        let config = prunable::Config {
+            translator: EightCap,
+            metadata_partition: format!("{prefix}-{name}-metadata"),
+            key_partition: format!("{prefix}-{name}-key"),
+            key_page_cache: cache.clone(),
+            value_partition: format!("{prefix}-{name}-value"),
+            compression: None,
+            codec_config: (RangeCfg::new(0..=VALUE_BYTES_MAX), ()),
+            items_per_section: items,
+            key_write_buffer: NZUsize!(16 * 1024),
+            value_write_buffer: NZUsize!(256 * 1024),
+            replay_buffer: NZUsize!(256 * 1024),
+        };
+        let archive = prunable::Archive::init(context, config).await.map_err(|source| StoreError::Archive { table: name, source })?;
+        let next = archive.last_index().map_or(0, |i| i + 1);
+        Ok(Self { name, archive: Some(archive), next, dirty: false })
+    }
+
+    fn archive(&self) -> Result<&prunable::Archive<EightCap, E, Digest, Vec<u8>>, StoreError> {
+        self.archive.as_ref().ok_or(StoreError::Lost(self.name))
+    }
+
+    const fn failed(&self, source: ArchiveError) -> StoreError {
+        StoreError::Archive { table: self.name, source }
+    }
+
+    /// The index after the last one.
+    pub(crate) const fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Appends a record; gives its index.
+    pub(crate) async fn append(&mut self, key: Id, value: &Vec<u8>) -> Result<u64, StoreError> {
+        let index = self.next;
+        self.put(index, key, value).await?;
+        Ok(index)
+    }
+
+    /// Writes a record at `index`, unless there is one.
+    pub(crate) async fn put(&mut self, index: u64, key: Id, value: &Vec<u8>) -> Result<(), StoreError> {
+        let archive = self.archive.take().ok_or(StoreError::Lost(self.name))?;
+        self.archive = Some(archive.put(index, digest(key), value).await.map_err(|e| self.failed(e))?);
+        self.next = self.next.max(index + 1);
+        self.dirty = true;
+        Ok(())
+    }
+
+    pub(crate) async fn get(&self, key: Id) -> Result<Option<Vec<u8>>, StoreError> {
+        self.archive()?.get(Identifier::Key(&digest(key))).await.map_err(|e| self.failed(e))
+    }
+
+    pub(crate) async fn at(&self, index: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.archive()?.get(Identifier::Index(index)).await.map_err(|e| self.failed(e))
+    }
+
+    pub(crate) async fn has(&self, key: Id) -> Result<bool, StoreError> {
+        self.archive()?.has(Identifier::Key(&digest(key))).await.map_err(|e| self.failed(e))
+    }
+
+    /// Makes everything written so far durable.
+    pub(crate) async fn sync(&mut self) -> Result<(), StoreError> {
+        if std::mem::take(&mut self.dirty) {
+            let archive = self.archive.take().ok_or(StoreError::Lost(self.name))?;
+            self.archive = Some(archive.sync().await.map_err(|e| self.failed(e))?);
+        }
+        Ok(())
+    }
+
+    /// Reads a stored value.
+    pub(crate) fn decode<T: Decode>(&self, bytes: &[u8]) -> Result<T, StoreError> {
+        T::decode(bytes).map_err(|why| StoreError::Damaged { table: self.name, why })
+    }
+}
+
+/// What a milestone confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CutRecord {
+    /// Every message with a lower index in `messages` is confirmed or void: a restart reads from here.
+    pub(crate) floor: u64,
+    /// The milestone.
+    pub(crate) milestone: Milestone,
+    /// Messages that count, in order.
+    pub(crate) counted: Vec<Id>,
+    /// Messages that do not.
+    pub(crate) void: Vec<Id>,
+}
+
+impl Encode for CutRecord {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.floor);
+        self.milestone.encode_to(out);
+        for ids in [&self.counted, &self.void] {
+            put_varint(out, ids.len() as u64);
+            ids.iter().for_each(|i| i.encode_to(out));
+        }
+    }
+}
+
+impl Decode for CutRecord {
+    fn decode_from(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let floor = reader.varint("a cut's floor")?;
+        let milestone = Milestone::decode_from(reader)?;
+        let mut ids = |what| -> Result<Vec<Id>, DecodeError> {
+            let n = reader.length(CUT_MESSAGES_MAX, 32, what)?;
+            (0..n).map(|_| Id::decode_from(reader)).collect()
+        };
+        Ok(Self { floor, milestone, counted: ids("a cut's messages")?, void: ids("a cut's void messages")? })
+    }
+}
+
+/// Where a message was confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Confirmation {
+    pub(crate) height: u64,
+    /// The place among the messages that count; `None` for a void one.
+    pub(crate) index: Option<u64>,
+}
+
+impl Encode for Confirmation {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.height);
+        put_varint(out, self.index.map_or(0, |i| i + 1));
+    }
+}
+
+impl Decode for Confirmation {
+    fn decode_from(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let height = reader.varint("a confirmation's height")?;
+        Ok(Self { height, index: reader.varint("a confirmation's place")?.checked_sub(1) })
+    }
+}
+
+/// All tables.
+pub(crate) struct Store<E: Disk> {
+    pub(crate) messages: Table<E>,
+    pub(crate) payloads: Table<E>,
+    pub(crate) cuts: Table<E>,
+    pub(crate) confirmations: Table<E>,
+    pub(crate) history: Table<E>,
+}
+
+impl<E: Disk> Store<E> {
+    pub(crate) async fn open(context: &E, prefix: &str, cache: &CacheRef) -> Result<Self, StoreError> {
+        let many = NZU64!(65_536);
+        Ok(Self {
+            messages: Table::open(context.child("messages"), prefix, "messages", many, cache).await?,
+            payloads: Table::open(context.child("payloads"), prefix, "payloads", NZU64!(4_096), cache).await?,
+            cuts: Table::open(context.child("cuts"), prefix, "cuts", many, cache).await?,
+            confirmations: Table::open(context.child("confirmations"), prefix, "confirmations", many, cache).await?,
+            history: Table::open(context.child("history"), prefix, "history", many, cache).await?,
+        })
+    }
+
+    /// Makes messages and payloads durable: before a push, before a vote.
+    pub(crate) async fn sync_messages(&mut self) -> Result<(), StoreError> {
+        self.payloads.sync().await?;
+        self.messages.sync().await
+    }
+
+    /// Makes everything that execution writes durable, the state excepted.
+    pub(crate) async fn sync_execution(&mut self) -> Result<(), StoreError> {
+        self.cuts.sync().await?;
+        self.confirmations.sync().await?;
+        self.history.sync().await
+    }
+}
