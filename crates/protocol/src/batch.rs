@@ -14,13 +14,13 @@
 //! Made to be small: topics and units once, times as differences.
 //! ```text
 //! version=1 | secret[32] | first offset | topics[] | units[] | count |
-//! count × ( topic# | zigzag(time − previous time) | unit#+1 or 0 | sequence+1 or 0 | value )
+//! count × ( topic# | zigzag(time − previous time) | unit#+1 or 0 | sequence? | value )
 //! ```
 
 use crate::codec::{Decode, DecodeError, Encode, Reader, put_bytes, put_varint, unzigzag, zigzag};
 use crate::keys::Id;
-use crate::limits::{BATCH_READINGS_MAX, UNIT_BYTES_MAX};
-use crate::reading::{Reading, Value};
+use crate::limits::BATCH_READINGS_MAX;
+use crate::reading::{Reading, Value, unit};
 use crate::topic::DeviceTopic;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -132,7 +132,7 @@ impl Decode for Batch {
         }
         let mut units: Vec<String> = Vec::new();
         for _ in 0..reader.length(BATCH_READINGS_MAX, 1, "a batch's units")? {
-            units.push(reader.text(UNIT_BYTES_MAX, "a unit")?.into());
+            units.push(unit(reader)?);
         }
         let count = reader.length(BATCH_READINGS_MAX, 6, "a batch's readings")?;
         let (mut readings, mut previous) = (Vec::with_capacity(count), 0u64);

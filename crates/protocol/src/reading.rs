@@ -150,9 +150,18 @@ impl Decode for Reading {
             topic: DeviceTopic::decode_from(reader)?,
             time_us: reader.u64("a reading's time")?,
             sequence: if reader.flag("a reading's sequence")? { Some(reader.varint("a reading's sequence")?) } else { None },
-            unit: if reader.flag("a unit")? { Some(reader.text(UNIT_BYTES_MAX, "a unit")?.into()) } else { None },
+            unit: if reader.flag("a unit")? { Some(unit(reader)?) } else { None },
             value: Value::decode_from(reader)?,
         })
+    }
+}
+
+/// Takes a unit: text without control characters, so that it can be shown as it is.
+pub(crate) fn unit(reader: &mut Reader<'_>) -> Result<String, DecodeError> {
+    let text = reader.text(UNIT_BYTES_MAX, "a unit")?;
+    match text.chars().any(char::is_control) {
+        true => Err(DecodeError::Invalid("a unit")),
+        false => Ok(text.into()),
     }
 }
 
@@ -176,6 +185,11 @@ impl FromStr for ReadingName {
     fn from_str(s: &str) -> Result<Self, DecodeError> {
         let bad = DecodeError::Invalid("a reading's name (site/ID/sense|act/<dataType>@<microseconds since 1970>)");
         let (topic, time) = s.rsplit_once('@').ok_or(bad)?;
-        Ok(Self { topic: topic.parse().map_err(|_| bad)?, time_us: time.parse().map_err(|_| bad)? })
+        let time_us: u64 = time.parse().map_err(|_| bad)?;
+        // one name for one reading: no sign, no leading zero
+        if alloc::format!("{time_us}") != time {
+            return Err(bad);
+        }
+        Ok(Self { topic: topic.parse().map_err(|_| bad)?, time_us })
     }
 }

@@ -1,5 +1,5 @@
 //! Encoding and decoding are each other's inverse, for arbitrary values of every type: what is encoded decodes to
-//! the same value, and bytes that decode at all encode to the same bytes (MSG-1: one encoding per value).
+//! the same value, and bytes that decode at all encode to the same bytes (R-2 of `docs/spec/receipt.md`: one encoding per value).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation, missing_docs)]
 

@@ -1,4 +1,5 @@
-//! Signatures: RFC 8032's vectors, and the edge cases in which verifiers differ. Ours is ZIP-215 (MSG-9).
+//! Signatures: RFC 8032's vectors, and the edge cases in which verifiers differ. Ours is ZIP-215 (R-11 of
+//! `docs/spec/receipt.md`).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation, missing_docs)]
 

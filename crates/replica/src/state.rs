@@ -70,8 +70,8 @@ impl<E: Disk + Spawner> State<E> {
     pub(crate) async fn open(context: E, prefix: &str, cache: &CacheRef) -> Result<Self, StateError> {
         let config = VariableConfig {
             merkle_config: MerkleConfig {
-                journal_partition: format!("{prefix}-state-tree"),
-                metadata_partition: format!("{prefix}-state-tree-metadata"),
+                journal_partition: format!("{prefix}-state-nodes"),
+                metadata_partition: format!("{prefix}-state-pins"),
                 items_per_blob: NZU64!(262_144),
                 write_buffer: NZUsize!(256 * 1024),
                 replay_buffer: NZUsize!(256 * 1024),
