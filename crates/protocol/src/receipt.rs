@@ -9,7 +9,9 @@
 //! The numbered rules are in `docs/spec/receipt.md`; [`Receipt::verify`] applies them in that order.
 
 use crate::batch::blinded_leaf;
-use crate::codec::{Decode, DecodeError};
+#[cfg(feature = "json")]
+use crate::codec::Decode;
+use crate::codec::DecodeError;
 use crate::finalization::{Finalization, FinalizationError};
 use crate::genesis::Genesis;
 use crate::keys::{Id, PublicKey};

@@ -7,7 +7,7 @@
 //! | `root/node/<site>/tangle` | ledger node | cache |
 //! | `root/node/<site>/active` | ledger node | cache |
 //! | `root/cache/<site>/pending` | cache | ledger node |
-//! | `root/fog/<site>/$rejected` | fog processor | operators (ours) |
+//! | `root/fog/<site>/rejected` | fog processor | operators (ours) |
 //!
 //! `x = site/ID/type`, `type = sense/<dataType>` or `act/<dataType>`.
 
@@ -200,7 +200,7 @@ pub enum Topic {
     Device(DeviceTopic),
     /// `root/fog/x`: processed data.
     Fog(DeviceTopic),
-    /// `root/fog/<site>/$rejected`: payloads that were refused, with the reason.
+    /// `root/fog/<site>/rejected`: payloads that were refused, with the reason.
     Rejected(Name),
     /// `root/node/<site>/tangle`: what was published on the ledger.
     Tangle(Name),
@@ -215,7 +215,7 @@ impl fmt::Display for Topic {
         match self {
             Self::Device(x) => write!(f, "root/device/{x}"),
             Self::Fog(x) => write!(f, "root/fog/{x}"),
-            Self::Rejected(site) => write!(f, "root/fog/{site}/$rejected"),
+            Self::Rejected(site) => write!(f, "root/fog/{site}/rejected"),
             Self::Tangle(site) => write!(f, "root/node/{site}/tangle"),
             Self::Active(site) => write!(f, "root/node/{site}/active"),
             Self::Pending(site) => write!(f, "root/cache/{site}/pending"),
@@ -231,7 +231,7 @@ impl FromStr for Topic {
         let (area, rest) = rest.split_once('/').ok_or(TopicError::Shape)?;
         match (area, rest.split_once('/')) {
             ("device", _) => rest.parse().map(Self::Device),
-            ("fog", Some((name, "$rejected"))) => site(name).map(Self::Rejected),
+            ("fog", Some((name, "rejected"))) => site(name).map(Self::Rejected),
             ("fog", _) => rest.parse().map(Self::Fog),
             ("node", Some((name, "tangle"))) => site(name).map(Self::Tangle),
             ("node", Some((name, "active"))) => site(name).map(Self::Active),

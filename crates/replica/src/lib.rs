@@ -16,9 +16,11 @@
 //! - `dissemination`: messages between peers;
 //! - `application`: what consensus asks;
 //! - `store`, `state`: what is on disk;
-//! - `network`, `runtime`: TCP, and the process around it.
+//! - `network`, `runtime`: TCP, and the process around it;
+//! - `check`: fsck.
 
 mod application;
+mod check;
 mod core;
 mod dissemination;
 mod handle;
@@ -30,6 +32,7 @@ mod store;
 mod wire;
 
 pub use application::Pace;
+pub use check::{CheckReport, check};
 pub use handle::{Confirmed, Event, Evidence, EvidenceError, Handle, IssueError, MessageRecord, MilestoneRecord, Standing, Status};
 pub use network::Config;
 pub use replica::StartError;

@@ -133,7 +133,7 @@ where
     Ok((Handle::new(requests), task))
 }
 
-fn archive<C>(prefix: &str, name: &str, cache: &CacheRef, codec_config: C) -> prunable::Config<EightCap, C> {
+pub(crate) fn archive<C>(prefix: &str, name: &str, cache: &CacheRef, codec_config: C) -> prunable::Config<EightCap, C> {
     prunable::Config {
         translator: EightCap,
         metadata_partition: format!("{prefix}-{name}-metadata"),

@@ -1,0 +1,322 @@
+//! What a device's payload means.
+//!
+//! # Rules
+//! 1. The first byte that is not white space decides. `[` opens a SenML JSON pack (RFC 8428); `{` opens the
+//!    short object below. Whatever begins so and is neither is malformed, never text: bytes that may begin so
+//!    travel as a SenML data value (`vd`).
+//! 2. A JSON number alone, white space around it allowed, is a number; `true` and `false` are truth values.
+//! 3. Everything else is text if it is UTF-8 without control characters, and bytes if not, unchanged.
+//! 4. An empty payload is malformed; so is a value over [`VALUE_BYTES_MAX`], a number that is not finite, and a
+//!    device's time before 1970, after 2199 or over [`AHEAD_US_MAX`] ahead of its arrival.
+//! 5. A reading without a time of its own bears the time of its arrival.
+//!
+//! The short object has these labels and no others:
+//! ```text
+//! {"v": number | bool | string, "t": milliseconds since 1970?, "n": sequence number?, "u": unit?}
+//! ```
+//!
+//! # SenML
+//! Base fields and relative times (below 2²⁸ s, counted from the arrival) are resolved; each time is rounded
+//! to whole microseconds before base and offset are added. Versions up to 10 are read. An unknown label that
+//! ends in `_` must be understood and is therefore an error; others are ignored. `s` and `bs` are ignored
+//! beside a value; a record with a sum only is not supported. The label `seq` (ours) is the sequence number.
+//!
+//! A pack whose records share one name, or have none, tells the topic's own data type. In a pack of several
+//! names a record's data type is `<data type of the topic>.<last part of the name>`; parts end at `/` and `:`.
+//! Two names that end alike are malformed, because their readings could not be told apart.
+
+use crate::senml;
+use protocol::limits::{UNIT_BYTES_MAX, VALUE_BYTES_MAX};
+use protocol::{DeviceTopic, NameError, Reading, Value};
+use serde::de::{Deserialize, Deserializer, Visitor};
+use std::fmt;
+use thiserror::Error;
+
+pub use crate::senml::fog_json;
+
+/// Bytes of a payload.
+pub const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
+/// Records of a SenML pack.
+pub const RECORDS_MAX: usize = 256;
+/// Bytes of a SenML name, its base included.
+pub const SENML_NAME_BYTES_MAX: usize = 1024;
+/// The newest version of SenML that is read, the one that RFC 8428 defines.
+pub const SENML_VERSION_MAX: u64 = 10;
+/// The end of the times a device may claim: the start of the year 2200, in microseconds since 1970.
+pub const TIME_US_MAX: u64 = 7_258_118_400_000_000;
+/// How far a device's clock may be ahead of the arrival, in microseconds: one day.
+pub const AHEAD_US_MAX: u64 = 24 * 3600 * 1_000_000;
+/// Bytes that a parser's complaint may have.
+const COMPLAINT_BYTES_MAX: usize = 200;
+
+const _: () = assert!(VALUE_BYTES_MAX < PAYLOAD_BYTES_MAX);
+
+/// Why a payload was refused: the device must send something else.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Malformed {
+    /// No bytes at all.
+    #[error("the payload is empty: publish a value")]
+    Empty,
+    /// The payload has too many bytes.
+    #[error("the payload has {found} bytes, the limit is {PAYLOAD_BYTES_MAX}: split it")]
+    TooLarge {
+        /// Its bytes.
+        found: usize,
+    },
+    /// It begins as JSON but is neither a SenML pack nor the short object.
+    #[error("it begins as JSON but is neither a SenML pack nor {{\"v\", \"t\", \"n\", \"u\"}}: {0}")]
+    Json(String),
+    /// A SenML pack without records.
+    #[error("the SenML pack holds no record")]
+    NoRecords,
+    /// A SenML pack with too many records.
+    #[error("the SenML pack holds {found} records, the limit is {RECORDS_MAX}: split it")]
+    TooManyRecords {
+        /// Its records.
+        found: usize,
+    },
+    /// One record of a SenML pack.
+    #[error("record {index} of the SenML pack: {fault}")]
+    Record {
+        /// Which record, from 0.
+        index: usize,
+        /// What is wrong with it.
+        fault: Fault,
+    },
+    /// The payload's only value.
+    #[error("{0}")]
+    Value(Fault),
+}
+
+impl Malformed {
+    /// A parser's complaint, cut to a bounded length: it may quote the payload.
+    pub(crate) fn json(error: &serde_json::Error) -> Self {
+        let mut text = error.to_string();
+        text.truncate(text.floor_char_boundary(COMPLAINT_BYTES_MAX));
+        Self::Json(text)
+    }
+}
+
+/// What is wrong with one value.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Fault {
+    /// None of `v`, `vs`, `vb`, `vd`.
+    #[error("it has no value (v, vs, vb or vd)")]
+    NoValue,
+    /// More than one of `v`, `vs`, `vb`, `vd`.
+    #[error("it has several values; one of v, vs, vb and vd is allowed")]
+    SeveralValues,
+    /// A sum without a value.
+    #[error("sum only is not supported: send a value beside it")]
+    SumOnly,
+    /// A version of SenML that this software does not know.
+    #[error("its version {0} is newer than {SENML_VERSION_MAX}")]
+    Version(u64),
+    /// An unknown label that must be understood.
+    #[error("its label {0:?} must be understood (it ends in '_') and is unknown")]
+    MustUnderstand(String),
+    /// A number that is infinite, or not one.
+    #[error("its number is not finite")]
+    NotFinite,
+    /// The data value is not base64url without padding.
+    #[error("its data value is not base64url without padding")]
+    Base64,
+    /// A text or byte value is too long.
+    #[error("its value has {0} bytes, the limit is {VALUE_BYTES_MAX}")]
+    ValueTooLong(usize),
+    /// The unit is too long.
+    #[error("its unit has {0} bytes, the limit is {UNIT_BYTES_MAX}")]
+    UnitTooLong(usize),
+    /// The name is too long.
+    #[error("its name has {0} bytes, the limit is {SENML_NAME_BYTES_MAX}")]
+    NameTooLong(usize),
+    /// In a pack of several names, one ends in a separator or is missing.
+    #[error("its name has no last part, which the other names of the pack call for")]
+    NameEmpty,
+    /// Two names of a pack end in the same part.
+    #[error("another name of the pack ends in {0:?} too: their readings could not be told apart")]
+    NameClash(String),
+    /// The data type that the name gives cannot be a level of a topic.
+    #[error("its name gives the data type {data_type:?}, which is not valid: {why}")]
+    Name {
+        /// The data type.
+        data_type: String,
+        /// What is wrong with it.
+        why: NameError,
+    },
+    /// The time is not one between 1970 and 2199.
+    #[error("its time is not between 1970 and 2199: check the device's clock, or send none")]
+    TimeRange,
+    /// The time is far ahead of the arrival.
+    #[error("its time is {0} s ahead of its arrival, the limit is one day: check the device's clock, or send none")]
+    TimeAhead(u64),
+}
+
+/// The readings that `payload` tells, at least one, in its order. `arrival_us`: when it arrived, in
+/// microseconds since 1970.
+///
+/// # Errors
+/// [`Malformed`] if the payload breaks a rule of this module.
+pub fn decode(topic: &DeviceTopic, payload: &[u8], arrival_us: u64) -> Result<Vec<Reading>, Malformed> {
+    if payload.is_empty() {
+        return Err(Malformed::Empty);
+    }
+    if payload.len() > PAYLOAD_BYTES_MAX {
+        return Err(Malformed::TooLarge { found: payload.len() });
+    }
+    match payload.trim_ascii_start().first() {
+        Some(b'[') => senml::decode(topic, payload, arrival_us),
+        Some(b'{') => {
+            let short: Short = serde_json::from_slice(payload).map_err(|e| Malformed::json(&e))?;
+            short.resolve(topic, arrival_us).map(|reading| vec![reading]).map_err(Malformed::Value)
+        }
+        _ => {
+            let value = plain(payload).map_err(Malformed::Value)?;
+            Ok(vec![Reading { topic: topic.clone(), time_us: arrival_us, sequence: None, unit: None, value }])
+        }
+    }
+}
+
+/// A payload that is neither a pack nor an object (rules 2 and 3).
+fn plain(payload: &[u8]) -> Result<Value, Fault> {
+    let Ok(text) = std::str::from_utf8(payload) else {
+        return bounded_bytes(payload.to_vec());
+    };
+    match text.trim_ascii() {
+        "true" => Ok(Value::Boolean(true)),
+        "false" => Ok(Value::Boolean(false)),
+        number if is_json_number(number) => number.parse().ok().and_then(Value::number).ok_or(Fault::NotFinite),
+        _ if text.chars().any(char::is_control) => bounded_bytes(payload.to_vec()),
+        _ => bounded_text(text.to_owned()),
+    }
+}
+
+/// Whether `text` is a number by the grammar of JSON (RFC 8259 §6).
+fn is_json_number(text: &str) -> bool {
+    fn digits(text: &str) -> (usize, &str) {
+        let rest = text.trim_start_matches(|c: char| c.is_ascii_digit());
+        (text.len() - rest.len(), rest)
+    }
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let (whole, mut rest) = digits(unsigned);
+    if whole == 0 || (whole > 1 && unsigned.starts_with('0')) {
+        return false;
+    }
+    if let Some(fraction) = rest.strip_prefix('.') {
+        let (places, after) = digits(fraction);
+        if places == 0 {
+            return false;
+        }
+        rest = after;
+    }
+    match rest.strip_prefix(['e', 'E']) {
+        None => rest.is_empty(),
+        Some(exponent) => {
+            let (places, after) = digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent));
+            places > 0 && after.is_empty()
+        }
+    }
+}
+
+/// The short object.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Short {
+    v: Scalar,
+    t: Option<Scalar>,
+    n: Option<u64>,
+    u: Option<String>,
+}
+
+impl Short {
+    fn resolve(self, topic: &DeviceTopic, arrival_us: u64) -> Result<Reading, Fault> {
+        let value = match self.v {
+            Scalar::Number(number) => Value::number(number).ok_or(Fault::NotFinite)?,
+            Scalar::Boolean(boolean) => Value::Boolean(boolean),
+            Scalar::Text(text) => bounded_text(text)?,
+        };
+        let time_us = match self.t {
+            None => arrival_us,
+            Some(Scalar::Number(time_ms)) => {
+                let time_us = microseconds(time_ms, 1e3).and_then(|us| u64::try_from(us).ok());
+                device_time(time_us, arrival_us)?
+            }
+            Some(_) => return Err(Fault::TimeRange),
+        };
+        Ok(Reading { topic: topic.clone(), time_us, sequence: self.n, unit: bounded_unit(self.u)?, value })
+    }
+}
+
+/// A JSON value that is neither null nor a container.
+enum Scalar {
+    Number(f64),
+    Boolean(bool),
+    Text(String),
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ScalarVisitor)
+    }
+}
+
+struct ScalarVisitor;
+
+impl Visitor<'_> for ScalarVisitor {
+    type Value = Scalar;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number, true, false or a string")
+    }
+    fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
+        Ok(Scalar::Boolean(value))
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
+        Ok(Scalar::Number(value as f64))
+    }
+    fn visit_u64<E>(self, value: u64) -> Result<Scalar, E> {
+        Ok(Scalar::Number(value as f64))
+    }
+    fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
+        Ok(Scalar::Number(value))
+    }
+    fn visit_str<E>(self, value: &str) -> Result<Scalar, E> {
+        Ok(Scalar::Text(value.to_owned()))
+    }
+}
+
+/// `amount` units of `unit_us` microseconds each, as whole microseconds; `None` if it is not a number or far
+/// outside any time.
+pub(crate) fn microseconds(amount: f64, unit_us: f64) -> Option<i64> {
+    /// About twice [`TIME_US_MAX`]; two such spans still fit an `i64`.
+    const SPAN_US: f64 = 1.5e16;
+    let time_us = (amount * unit_us).round();
+    #[allow(clippy::cast_possible_truncation, reason = "used only if SPAN_US, which an i64 holds, bounds it")]
+    let whole_us = time_us as i64;
+    (time_us.abs() <= SPAN_US).then_some(whole_us)
+}
+
+/// Checks a time that a device claims (rule 4); `None` is one before 1970 or far outside any time.
+pub(crate) fn device_time(time_us: Option<u64>, arrival_us: u64) -> Result<u64, Fault> {
+    let time_us = time_us.filter(|us| *us < TIME_US_MAX).ok_or(Fault::TimeRange)?;
+    match time_us.saturating_sub(arrival_us) {
+        ahead_us if ahead_us > AHEAD_US_MAX => Err(Fault::TimeAhead(ahead_us / 1_000_000)),
+        _ => Ok(time_us),
+    }
+}
+
+pub(crate) fn bounded_text(text: String) -> Result<Value, Fault> {
+    if text.len() > VALUE_BYTES_MAX { Err(Fault::ValueTooLong(text.len())) } else { Ok(Value::Text(text)) }
+}
+
+pub(crate) fn bounded_bytes(bytes: Vec<u8>) -> Result<Value, Fault> {
+    if bytes.len() > VALUE_BYTES_MAX { Err(Fault::ValueTooLong(bytes.len())) } else { Ok(Value::Bytes(bytes)) }
+}
+
+/// A unit within its bound; an empty one is none.
+pub(crate) fn bounded_unit(unit: Option<String>) -> Result<Option<String>, Fault> {
+    match unit {
+        Some(unit) if unit.len() > UNIT_BYTES_MAX => Err(Fault::UnitTooLong(unit.len())),
+        unit => Ok(unit.filter(|unit| !unit.is_empty())),
+    }
+}

@@ -1,0 +1,121 @@
+//! What the rest of a site needs of its broker, whichever kind it is.
+//!
+//! Rules:
+//! - [`Broker::publish`] is for what the site itself says. It passes no ingress: a site does not ingest itself.
+//! - What follows from a device's publish (`root/fog/x`, `rejected`) goes through one bounded queue, the relay,
+//!   and never delays the device's acknowledgement. When the queue is full the copy is dropped and counted; the
+//!   reading itself is in the log.
+//!
+//! ```text
+//! ingress ─▶ Relay::offer ─▶ [ queue of RELAY_QUEUE_MAX ] ─▶ one task ─▶ subscribers
+//!                  └─ full: dropped + 1
+//! ```
+
+use crate::client::{ConnectError, PublishError};
+use async_trait::async_trait;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+/// Bytes of one MQTT packet, in and out.
+pub const PACKET_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a topic's name. The longest topic of the scheme has about 220.
+pub const TOPIC_BYTES_MAX: usize = 512;
+/// Copies (`root/fog/x`, `rejected`) that may wait to be published.
+pub const RELAY_QUEUE_MAX: usize = 4096;
+
+const _: () = assert!(TOPIC_BYTES_MAX > 4 * protocol::limits::NAME_BYTES_MAX);
+const _: () = assert!(TOPIC_BYTES_MAX + protocol::limits::VALUE_BYTES_MAX < PACKET_BYTES_MAX);
+
+/// Why a broker could not be started, or did not publish.
+#[derive(Debug, Error)]
+pub enum BrokerError {
+    /// The address cannot be listened on. Stop the program that holds it, or choose another.
+    #[error("cannot listen for MQTT on {address}: {why}; stop the program that holds the port or choose another address")]
+    Bind {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// What the operating system said.
+        why: String,
+    },
+    /// The other broker cannot be reached or refuses us.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// A publish cannot be sent.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// The embedded broker failed where it should not.
+    #[error("the embedded MQTT broker failed to {what}: {why}")]
+    Engine {
+        /// What it was doing.
+        what: &'static str,
+        /// What it said.
+        why: String,
+    },
+}
+
+/// A site's broker, in this process or elsewhere.
+#[async_trait]
+pub trait Broker: Send + Sync {
+    /// Publishes `payload` under `topic`. With an external broker this returns when it has acknowledged (`qos` 1, 2).
+    ///
+    /// # Errors
+    /// [`BrokerError::Publish`] if the topic, the size or the `qos` is not allowed, or the broker has stopped.
+    async fn publish(&self, topic: &str, payload: Vec<u8>, qos: u8, retain: bool) -> Result<(), BrokerError>;
+
+    /// Where clients reach it, such as `mqtt://127.0.0.1:1883`.
+    fn address(&self) -> String;
+
+    /// Whether publishes of devices can arrive now: always for the embedded broker until it stops; for an external
+    /// one while we are connected and subscribed.
+    fn connected(&self) -> bool;
+
+    /// Copies (`root/fog/x`, `rejected`) that were dropped because [`RELAY_QUEUE_MAX`] were waiting.
+    fn dropped(&self) -> u64;
+
+    /// Stops taking publishes, lets those under way finish within a deadline, and lets go of the log. A second call
+    /// does nothing.
+    async fn stop(&self);
+}
+
+/// One copy on its way to subscribers: topic and payload.
+pub(crate) type RelayedCopy = (String, Vec<u8>);
+
+/// The queue between the ingress and the task that publishes its copies.
+pub(crate) struct Relay {
+    queue: mpsc::Sender<RelayedCopy>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Relay {
+    /// The queue, the end to publish from, and the count of what was dropped.
+    pub(crate) fn new() -> (Self, mpsc::Receiver<RelayedCopy>, Arc<AtomicU64>) {
+        let (queue, copies) = mpsc::channel(RELAY_QUEUE_MAX);
+        let dropped = Arc::new(AtomicU64::new(0));
+        (Self { queue, dropped: dropped.clone() }, copies, dropped)
+    }
+
+    /// Queues copies without waiting; drops and counts those for which there is no room.
+    pub(crate) fn offer(&self, copies: Vec<RelayedCopy>) {
+        for copy in copies {
+            if self.queue.try_send(copy).is_err() {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_relay_drops_and_counts() {
+        let (relay, mut copies, dropped) = Relay::new();
+        relay.offer((0..RELAY_QUEUE_MAX + 3).map(|i| (i.to_string(), Vec::new())).collect());
+        assert_eq!(dropped.load(Ordering::Relaxed), 3);
+        assert_eq!(copies.try_recv().ok(), Some(("0".to_string(), Vec::new())), "the oldest is kept");
+    }
+}

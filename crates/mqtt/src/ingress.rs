@@ -1,0 +1,272 @@
+//! From a PUBLISH to its answer; the same for the embedded and for an external broker.
+//!
+//! # Rules
+//! - An [`Outcome`] is acknowledged, a [`Refusal`] is not. What is acknowledged is durable, was durable before,
+//!   or can never become a reading (and is told on `root/fog/<site>/rejected`).
+//! - Devices publish on `root/device/x` of this site; every other topic is refused here.
+//! - A QoS 1 or 2 publish has an origin: the hash of client, packet id, topic and bytes. With DUP set it is a
+//!   redelivery if its origin was stored lately.
+//! - Arrivals have strictly ascending times, so that two equal values without a time of their own stay two
+//!   readings.
+//!
+//! ```text
+//! PUBLISH ─▶ topic, size ─▶ decode ─▶ log.append ─▶ Stored | Duplicate ─▶ acknowledge
+//!               │              └─▶ Rejected ────────────────────────────▶ acknowledge, rejected
+//!               └─▶ Refusal ◀──────── full, overloaded, disk ┘ ─────────▶ do not acknowledge
+//! ```
+
+use crate::log::{AppendError, Appended, Entry, SiteLog};
+use edge::payload::{self, PAYLOAD_BYTES_MAX};
+use protocol::{DeviceTopic, Id, Name, Reading, Topic};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+use thiserror::Error;
+
+/// Bytes of the reason that a rejection tells.
+const REASON_BYTES_MAX: usize = 512;
+/// Bytes of a topic that a refusal quotes.
+const QUOTE_BYTES_MAX: usize = 256;
+
+/// A PUBLISH as the broker got it.
+#[derive(Clone, Copy, Debug)]
+pub struct Publish<'a> {
+    /// Its topic.
+    pub topic: &'a str,
+    /// Its bytes.
+    pub payload: &'a [u8],
+    /// The client that sent it.
+    pub client: &'a str,
+    /// Its packet id; none at QoS 0.
+    pub packet_id: Option<u16>,
+    /// 0, 1 or 2.
+    pub qos: u8,
+    /// Whether the client says that it may have sent it before.
+    pub dup: bool,
+}
+
+/// A publish that is to be acknowledged.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// Its new readings are durable.
+    Stored {
+        /// The offset of the first; the others follow.
+        first_offset: u64,
+        /// The readings that were new, in order.
+        readings: Vec<Reading>,
+    },
+    /// All of it was durable before.
+    Duplicate,
+    /// Its payload can never become a reading; sending it again would not help.
+    Rejected(Rejection),
+}
+
+/// A payload that means nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// The topic it was published on.
+    pub topic: String,
+    /// Why, for the device's owner.
+    pub reason: String,
+    /// How many bytes it had.
+    pub bytes: usize,
+}
+
+impl Outcome {
+    /// What the broker publishes now: topics and payloads. For each stored reading `root/fog/x` and SenML JSON;
+    /// for a rejection `root/fog/<site>/rejected` and a JSON object with `topic`, `reason` and `bytes`.
+    #[must_use]
+    pub fn republish(&self, site: &Name) -> Vec<(String, Vec<u8>)> {
+        match self {
+            Self::Stored { readings, .. } => {
+                readings.iter().map(|reading| (Topic::Fog(reading.topic.clone()).to_string(), payload::fog_json(reading))).collect()
+            }
+            Self::Duplicate => Vec::new(),
+            Self::Rejected(Rejection { topic, reason, bytes }) => {
+                let told = serde_json::json!({ "topic": topic, "reason": reason, "bytes": bytes });
+                vec![(Topic::Rejected(site.clone()).to_string(), told.to_string().into_bytes())]
+            }
+        }
+    }
+}
+
+/// A publish that must not be acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// Devices of this site do not publish on this topic.
+    #[error("{0}")]
+    Topic(String),
+    /// The payload is too large to be looked at.
+    #[error("the payload has {bytes} bytes, the limit is {limit_bytes}: split it")]
+    TooLarge {
+        /// Its bytes.
+        bytes: usize,
+        /// How many it may have.
+        limit_bytes: usize,
+    },
+    /// The log did not take it: the device sends it again later.
+    #[error(transparent)]
+    Store(#[from] AppendError),
+}
+
+/// How many publishes had which end, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IngressCounters {
+    /// Stored, wholly or in part.
+    pub accepted: u64,
+    /// All of it was stored before.
+    pub duplicates: u64,
+    /// Malformed payloads.
+    pub rejected: u64,
+    /// Not acknowledged; at QoS 0 that means lost.
+    pub refused: u64,
+    /// Readings that were stored.
+    pub readings: u64,
+}
+
+/// Takes the publishes of a site's devices.
+#[derive(Debug)]
+pub struct Ingress {
+    site: Name,
+    log: SiteLog,
+    now_us: fn() -> u64,
+    last_arrival_us: AtomicU64,
+    accepted: AtomicU64,
+    duplicates: AtomicU64,
+    rejected: AtomicU64,
+    refused: AtomicU64,
+    readings: AtomicU64,
+}
+
+impl Ingress {
+    /// An ingress for the devices of `site`, whose readings go to `log`.
+    #[must_use]
+    pub fn new(site: Name, log: SiteLog) -> Self {
+        Self::with_clock(site, log, system_time_us)
+    }
+
+    /// As [`Ingress::new`], with a clock that tells microseconds since 1970.
+    #[must_use]
+    pub fn with_clock(site: Name, log: SiteLog, now_us: fn() -> u64) -> Self {
+        let zero = || AtomicU64::new(0);
+        Self {
+            site,
+            log,
+            now_us,
+            last_arrival_us: zero(),
+            accepted: zero(),
+            duplicates: zero(),
+            rejected: zero(),
+            refused: zero(),
+            readings: zero(),
+        }
+    }
+
+    /// The site whose devices publish here.
+    #[must_use]
+    pub fn site(&self) -> &Name {
+        &self.site
+    }
+
+    /// Takes a publish; returns once it is durable.
+    ///
+    /// # Errors
+    /// [`Refusal`]: the publish must not be acknowledged.
+    pub async fn accept(&self, publish: Publish<'_>) -> Result<Outcome, Refusal> {
+        let outcome = self.outcome(publish).await;
+        let count = |counter: &AtomicU64, by: usize| counter.fetch_add(by as u64, Ordering::Relaxed);
+        match &outcome {
+            Ok(Outcome::Stored { readings, .. }) => {
+                count(&self.accepted, 1);
+                count(&self.readings, readings.len());
+            }
+            Ok(Outcome::Duplicate) => {
+                count(&self.duplicates, 1);
+            }
+            Ok(Outcome::Rejected(_)) => {
+                count(&self.rejected, 1);
+            }
+            Err(_) => {
+                count(&self.refused, 1);
+            }
+        }
+        outcome
+    }
+
+    async fn outcome(&self, publish: Publish<'_>) -> Result<Outcome, Refusal> {
+        let topic = self.topic(publish.topic)?;
+        let bytes = publish.payload.len();
+        if bytes > PAYLOAD_BYTES_MAX {
+            return Err(Refusal::TooLarge { bytes, limit_bytes: PAYLOAD_BYTES_MAX });
+        }
+        let readings = match payload::decode(&topic, publish.payload, self.arrival_us()) {
+            Ok(readings) => readings,
+            Err(why) => {
+                let reason = shortened(&why.to_string(), REASON_BYTES_MAX);
+                return Ok(Outcome::Rejected(Rejection { topic: publish.topic.to_owned(), reason, bytes }));
+            }
+        };
+        let entry = Entry { origin: origin(&publish), dup: publish.dup, readings };
+        Ok(match self.log.append(entry).await? {
+            Appended::Stored { first_offset, fresh } => Outcome::Stored { first_offset, readings: fresh },
+            Appended::Duplicate => Outcome::Duplicate,
+        })
+    }
+
+    /// The device topic in `text`, if it is one of this site.
+    fn topic(&self, text: &str) -> Result<DeviceTopic, Refusal> {
+        let refuse = |why: String| Refusal::Topic(format!("the topic {:?} is refused: {why}", shortened(text, QUOTE_BYTES_MAX)));
+        match text.parse::<Topic>() {
+            Ok(Topic::Device(topic)) if topic.site == self.site => Ok(topic),
+            Ok(Topic::Device(_)) => Err(refuse(format!("this is the site {0}, publish to root/device/{0}/…", self.site))),
+            Ok(_) => Err(refuse("only the site's own services publish there; devices publish to root/device/…".into())),
+            Err(why) => Err(refuse(why.to_string())),
+        }
+    }
+
+    /// The time of an arrival: that of the clock, or the last arrival's plus one.
+    fn arrival_us(&self) -> u64 {
+        let now_us = (self.now_us)();
+        let next = |last_us: u64| now_us.max(last_us.saturating_add(1));
+        next(self.last_arrival_us.update(Ordering::Relaxed, Ordering::Relaxed, next))
+    }
+
+    /// What was counted since the start.
+    #[must_use]
+    pub fn counters(&self) -> IngressCounters {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        IngressCounters {
+            accepted: read(&self.accepted),
+            duplicates: read(&self.duplicates),
+            rejected: read(&self.rejected),
+            refused: read(&self.refused),
+            readings: read(&self.readings),
+        }
+    }
+}
+
+/// The fingerprint of a publish that its client may send again; none at QoS 0.
+fn origin(publish: &Publish<'_>) -> Option<[u8; 16]> {
+    let packet_id = publish.packet_id.filter(|_| publish.qos > 0)?;
+    let length = |bytes: &[u8]| (bytes.len() as u64).to_be_bytes();
+    let hash = Id::hash(&[
+        b"wattle/origin/v1",
+        &length(publish.client.as_bytes()),
+        publish.client.as_bytes(),
+        &packet_id.to_be_bytes(),
+        &length(publish.topic.as_bytes()),
+        publish.topic.as_bytes(),
+        publish.payload,
+    ]);
+    hash.as_bytes().first_chunk::<16>().copied()
+}
+
+fn shortened(text: &str, bytes_max: usize) -> String {
+    let mut text = text.to_owned();
+    text.truncate(text.floor_char_boundary(bytes_max));
+    text
+}
+
+fn system_time_us() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,244 @@
+//! The external broker mode with a real mosquitto, and its errors without one.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation, missing_docs)]
+
+use mqtt::{Broker, BrokerError, ConnectError, ExternalConfig, Ingress, LogConfig, LogError, Publisher, SiteLog, Subscriber, external};
+use protocol::{Name, Value};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+/// After this a test gives up waiting.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks at something that gives no word of itself.
+const LOOK: Duration = Duration::from_millis(5);
+const TOPIC: &str = "root/device/s1/d/sense/count";
+
+async fn patiently<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+}
+
+async fn until(what: &str, mut done: impl FnMut() -> bool) {
+    patiently(what, async {
+        while !done() {
+            tokio::time::sleep(LOOK).await;
+        }
+    })
+    .await;
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// A mosquitto that ends with the test.
+struct Mosquitto {
+    child: Child,
+    url: String,
+    _dir: TempDir,
+}
+
+impl Mosquitto {
+    /// `None`, with a note, where it is not installed.
+    async fn start() -> Option<Self> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
+        let Some(program) = folders.map(|f| f.join("mosquitto")).find(|f| f.is_file()) else {
+            eprintln!("skipped: mosquitto is not installed");
+            return None;
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let config = dir.path().join("mosquitto.conf");
+        // Room for what an absence brings; `user` lets it start under root too.
+        let text = format!(
+            "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\n\
+             max_queued_messages 100000\nmax_inflight_messages 100\nset_tcp_nodelay true\n"
+        );
+        std::fs::write(&config, text).unwrap();
+        let child =
+            Command::new(program).arg("-c").arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mosquitto = Self { child, url: format!("mqtt://127.0.0.1:{port}"), _dir: dir };
+        until("mosquitto to listen", || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()).await;
+        Some(mosquitto)
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[derive(PartialEq)]
+enum Disk {
+    Roomy,
+    Full,
+}
+
+struct Site {
+    log: SiteLog,
+    ingress: Arc<Ingress>,
+    broker: Arc<dyn Broker>,
+    active: mpsc::Receiver<()>,
+}
+
+impl Site {
+    async fn start(url: &str, dir: &Path, disk: Disk) -> Self {
+        // As if more had to stay free than any disk has.
+        let min_free_bytes = if disk == Disk::Full { u64::MAX } else { LogConfig::default().min_free_bytes };
+        let log = patiently("the log to be free", async {
+            loop {
+                match SiteLog::open(dir, LogConfig { min_free_bytes, ..LogConfig::default() }) {
+                    Ok(log) => return log,
+                    Err(LogError::Locked(_)) => tokio::time::sleep(LOOK).await,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        })
+        .await;
+        let ingress = Arc::new(Ingress::new(Name::new("s1").unwrap(), log.clone()));
+        let (on_active, active) = mpsc::channel(4);
+        let config = ExternalConfig {
+            url: url.to_string(),
+            client_id: "wattle-s1".to_string(),
+            site: Name::new("s1").unwrap(),
+            on_active: Some(on_active),
+        };
+        let broker = external::start(config, ingress.clone()).await.unwrap();
+        Self { log, ingress, broker, active }
+    }
+
+    async fn stop(self) {
+        self.broker.stop().await;
+        assert!(!self.broker.connected());
+        assert_eq!(Arc::strong_count(&self.ingress), 1, "a stopped broker holds nothing of the site");
+    }
+
+    /// The numbers in the log, in order of size.
+    fn numbers(&self) -> Vec<u32> {
+        let mut all = Vec::new();
+        while (all.len() as u64) < self.log.end() {
+            let part = self.log.read(all.len() as u64, 1000).unwrap();
+            assert!(!part.is_empty());
+            all.extend(part.into_iter().map(|(_, reading)| match reading.value {
+                Value::Number(n) => n as u32,
+                other => panic!("{other:?}"),
+            }));
+        }
+        all.sort_unstable();
+        all
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_or_doubled_when_our_side_restarts() {
+    const HALF: u32 = 1000;
+    let Some(mosquitto) = Mosquitto::start().await else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let site = Site::start(&mosquitto.url, dir.path(), Disk::Roomy).await;
+    let device = Publisher::connect(&mosquitto.url, "device").await.unwrap();
+
+    for i in 0..HALF {
+        device.submit(TOPIC, i.to_string().into(), 1, false).await.map(drop).unwrap();
+    }
+    patiently("the first readings", site.log.wait_past(100)).await;
+    site.stop().await; // with readings on their way
+    for i in HALF..2 * HALF {
+        device.submit(TOPIC, i.to_string().into(), 1, false).await.map(drop).unwrap();
+    }
+    assert_eq!(device.finish(PATIENCE).await.unwrap(), u64::from(2 * HALF));
+
+    let site = Site::start(&mosquitto.url, dir.path(), Disk::Roomy).await;
+    // The marker comes behind everything that the broker sends again.
+    device.publish(TOPIC, (2 * HALF).to_string().into(), 1).await.unwrap();
+    until("the marker", || site.log.end() > u64::from(2 * HALF)).await;
+    assert_eq!(site.numbers(), (0..=2 * HALF).collect::<Vec<_>>(), "nothing lost, nothing twice");
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_log_cannot_take_stays_with_the_broker() {
+    const COUNT: u32 = 20;
+    let Some(mosquitto) = Mosquitto::start().await else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let site = Site::start(&mosquitto.url, dir.path(), Disk::Full).await;
+    let device = Publisher::connect(&mosquitto.url, "device").await.unwrap();
+    for i in 0..COUNT {
+        device.publish(TOPIC, i.to_string().into(), 1).await.unwrap();
+    }
+    until("a refusal", || site.ingress.counters().refused > 0).await;
+    site.stop().await;
+
+    let site = Site::start(&mosquitto.url, dir.path(), Disk::Roomy).await;
+    device.publish(TOPIC, COUNT.to_string().into(), 1).await.unwrap();
+    until("the marker", || site.log.end() > u64::from(COUNT)).await;
+    assert_eq!(site.numbers(), (0..=COUNT).collect::<Vec<_>>());
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscribers_of_the_other_broker_see_the_site() {
+    let Some(mosquitto) = Mosquitto::start().await else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let mut site = Site::start(&mosquitto.url, dir.path(), Disk::Roomy).await;
+    assert!(site.broker.connected());
+    let mut watcher = Subscriber::connect(&mosquitto.url, "watcher", &["root/fog/#", "root/node/+/tangle"], 1).await.unwrap();
+    let device = Publisher::connect(&mosquitto.url, "device").await.unwrap();
+
+    device.publish(TOPIC, "5".into(), 1).await.unwrap();
+    assert_eq!(patiently("processed data", watcher.recv()).await.unwrap().topic, "root/fog/s1/d/sense/count");
+    device.publish(TOPIC, "{".into(), 1).await.unwrap();
+    assert_eq!(patiently("a report", watcher.recv()).await.unwrap().topic, "root/fog/s1/rejected");
+    site.broker.publish("root/node/s1/tangle", b"[]".to_vec(), 1, false).await.unwrap();
+    assert_eq!(patiently("a notice", watcher.recv()).await.unwrap().payload, b"[]");
+    device.publish("root/node/s1/active", Vec::new(), 1).await.unwrap();
+    patiently("the word that a node is active", site.active.recv()).await.unwrap();
+
+    // A topic of our area that means nothing is left, not stumbled over for ever.
+    device.publish("root/device/s1/nonsense", "1".into(), 1).await.unwrap();
+    device.publish(TOPIC, "6".into(), 1).await.unwrap();
+    until("the reading behind it", || site.log.end() == 2).await;
+    assert_eq!(site.numbers(), [5, 6]);
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retained_messages_from_before_are_left() {
+    let Some(mosquitto) = Mosquitto::start().await else { return };
+    let device = Publisher::connect(&mosquitto.url, "device").await.unwrap();
+    device.submit(TOPIC, "1".into(), 1, true).await.unwrap().wait().await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let site = Site::start(&mosquitto.url, dir.path(), Disk::Roomy).await;
+    // One that is published while we listen is a reading like any other.
+    device.submit(TOPIC, "2".into(), 1, true).await.unwrap().wait().await.unwrap();
+    patiently("the reading", site.log.wait_past(0)).await;
+    assert_eq!(site.numbers(), [2]);
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn errors_say_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = SiteLog::open(dir.path(), LogConfig::default()).unwrap();
+    let ingress = Arc::new(Ingress::new(Name::new("s1").unwrap(), log));
+    let nobody = format!("mqtt://127.0.0.1:{}", free_port());
+    let long = "x".repeat(1000);
+    for (url, client_id, says) in [
+        (nobody.as_str(), "wattle-s1", "check the URL and that the broker runs"),
+        ("mqtts://broker", "wattle-s1", "write mqtt://host or mqtt://host:port"),
+        (nobody.as_str(), long.as_str(), "client id"),
+    ] {
+        let config =
+            ExternalConfig { url: url.to_string(), client_id: client_id.to_string(), site: Name::new("s1").unwrap(), on_active: None };
+        let Err(error) = external::start(config, ingress.clone()).await else { panic!("{url} works") };
+        assert!(error.to_string().contains(says), "{error}");
+        assert!(matches!(error, BrokerError::Connect(_)));
+    }
+    let Err(error) = Subscriber::connect(&nobody, "watcher", &["root/#"], 1).await else { panic!("{nobody} works") };
+    assert!(matches!(error, ConnectError::Unreachable { .. }), "{error}");
+}

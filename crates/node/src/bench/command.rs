@@ -1,0 +1,55 @@
+//! What may be typed after `wattle bench`.
+
+use super::{confirm, ingest, mqtt, verify};
+use crate::cli::Failure;
+
+/// `wattle bench`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Each bench prints a table, or with --json one object whose fields have their unit in their name.
+Figures are those of the median run. Build with --release.
+
+Examples:
+  wattle bench ingest --nodes 4 --batch 1000 --seconds 10
+  wattle bench mqtt --publishers 100 --qos 1 --json
+  wattle bench confirm --rate 1000 --seconds 20")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Bench {
+    /// Readings a second that replicas in this process confirm
+    Ingest(ingest::Arguments),
+    /// Publishes a second through the broker, beside mosquitto under the same load
+    Mqtt(mqtt::Arguments),
+    /// Receipts verified a second
+    Verify(verify::Arguments),
+    /// From publish to confirmed, at a stated rate, through four processes
+    Confirm(confirm::Arguments),
+}
+
+/// What all benches understand.
+#[derive(Debug, clap::Args)]
+pub(super) struct Common {
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    /// How often to measure
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(super) runs: u16,
+}
+
+/// Measures.
+///
+/// # Errors
+/// [`Failure`] if it cannot.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    match &arguments.bench {
+        Bench::Ingest(arguments) => ingest::run(arguments),
+        Bench::Mqtt(arguments) => mqtt::run(arguments),
+        Bench::Verify(arguments) => verify::run(arguments),
+        Bench::Confirm(arguments) => confirm::run(arguments),
+    }
+}

@@ -1,0 +1,122 @@
+//! What may be typed, and which file does it.
+
+use super::{Exit, Failure, check, init, messages, milestones, output, readings, receipt, replay, status, up, verify};
+use crate::{bench, demo};
+use clap::error::ErrorKind;
+use clap::{ArgAction, Parser, Subcommand};
+use std::process::ExitCode;
+
+const AFTER_HELP: &str = "\
+Examples:
+  wattle demo                       four nodes on this machine, replaying real smart-meter data
+  wattle init --out net             keys, genesis and one configuration per node
+  wattle up --config net/node1/wattle.toml
+  wattle receipt z1/m1/sense/power@1470009600000000 -o r.json
+  wattle verify r.json --genesis net/genesis.json
+
+Exit codes:
+  0  done
+  1  refused, or a check failed (a receipt that proves nothing, a damaged directory, readings not acknowledged)
+  2  wrong usage or configuration
+  3  a node or broker cannot be reached
+  4  stopped by a fault (a failing disk, an internal error)";
+
+/// A distributed ledger for the edge of the Internet of Things.
+///
+/// Plug sensors in over MQTT; every reading is anchored in a ledger that several organisations keep
+/// together, and answered with a receipt that a stranger can check offline.
+#[derive(Debug, Parser)]
+#[command(name = "wattle", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// Tell more on stderr; twice for still more. RUST_LOG, if set, decides instead
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a whole network on this machine and replay real data through it
+    Demo(demo::Arguments),
+    /// Write keys, a genesis and one configuration per node
+    Init(init::Arguments),
+    /// Run the node that a configuration describes
+    Up(up::Arguments),
+    /// Publish a CSV file as devices would, over MQTT
+    Replay(replay::Arguments),
+    /// Fetch the receipt of one reading
+    Receipt(receipt::Arguments),
+    /// Check a receipt offline and say what it proves
+    Verify(verify::Arguments),
+    /// How a node is doing
+    Status(status::Arguments),
+    /// The newest messages of the DAG
+    Messages(messages::Arguments),
+    /// The newest milestones
+    Milestones(milestones::Arguments),
+    /// The newest readings a node anchored
+    Readings(readings::Arguments),
+    /// Verify everything on disk, like fsck
+    Check(check::Arguments),
+    /// Measure this machine
+    Bench(bench::Arguments),
+}
+
+/// Reads the command line. An error is said in one line; the code to exit with comes back.
+///
+/// # Errors
+/// The exit code: 0 after `--help` and `--version`, 2 for what cannot be understood.
+pub(crate) fn parse() -> Result<Arguments, ExitCode> {
+    Arguments::try_parse().map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match error.print() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::from(Exit::Fault.code()),
+        },
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            output::note(&error.to_string());
+            ExitCode::from(Exit::Usage.code())
+        }
+        _ => {
+            let text = error.to_string();
+            let first = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+            let failure = Failure::new(Exit::Usage, first, "command line", "see `wattle --help`");
+            output::note(&format!("wattle: {failure}"));
+            ExitCode::from(Exit::Usage.code())
+        }
+    })
+}
+
+/// Does what was typed.
+///
+/// # Errors
+/// [`Failure`]: one line for people, one code for programs.
+pub(crate) fn run(command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::Demo(arguments) => demo::run(arguments),
+        Command::Init(arguments) => init::run(arguments),
+        Command::Up(arguments) => up::run(arguments),
+        Command::Replay(arguments) => replay::run(arguments),
+        Command::Receipt(arguments) => receipt::run(arguments),
+        Command::Verify(arguments) => verify::run(arguments),
+        Command::Status(arguments) => status::run(arguments),
+        Command::Messages(arguments) => messages::run(arguments),
+        Command::Milestones(arguments) => milestones::run(arguments),
+        Command::Readings(arguments) => readings::run(arguments),
+        Command::Check(arguments) => check::run(arguments),
+        Command::Bench(arguments) => bench::run(arguments),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,59 @@
+//! `wattle milestones`: the newest milestones.
+
+use super::Failure;
+use super::client::{DEFAULT_NODE, NodeClient};
+use super::output::{print, print_json, short, table, time_ms};
+use super::wire::{Milestone, Milestones};
+
+/// `wattle milestones`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  wattle milestones --limit 5
+  wattle milestones 17 --json        with the ids of the messages it confirms")]
+pub(crate) struct Arguments {
+    /// Only the milestone of this height
+    height: Option<u64>,
+    /// How many, newest first
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: u16,
+    /// The node to ask
+    #[arg(long, value_name = "URL", default_value = DEFAULT_NODE)]
+    node: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Asks and prints.
+///
+/// # Errors
+/// [`Failure`] if the node cannot be asked or has no such milestone.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let node = NodeClient::new(&arguments.node)?;
+    let path = match arguments.height {
+        Some(height) => format!("/api/v1/milestones/{height}"),
+        None => format!("/api/v1/milestones?limit={}", arguments.limit),
+    };
+    if arguments.json {
+        return print_json(&node.json::<serde_json::Value>(&path)?);
+    }
+    let milestones = match arguments.height {
+        Some(_) => vec![node.json::<Milestone>(&path)?],
+        None => node.json::<Milestones>(&path)?.milestones,
+    };
+    let rows = milestones.iter().map(row).collect();
+    print(&table(&["height", "time", "messages", "void", "tips", "digest", "state before"], rows))
+}
+
+fn row(milestone: &Milestone) -> Vec<String> {
+    vec![
+        milestone.height.to_string(),
+        time_ms(milestone.time_ms),
+        milestone.messages.to_string(),
+        milestone.void.to_string(),
+        milestone.tips.to_string(),
+        short(&milestone.digest),
+        short(&milestone.state_root),
+    ]
+}

@@ -1,0 +1,24 @@
+//! The command line: one file a subcommand, and what they share.
+
+mod arguments;
+pub(crate) mod check;
+pub(crate) mod client;
+pub(crate) mod failure;
+pub(crate) mod faults;
+pub(crate) mod init;
+pub(crate) mod logging;
+pub(crate) mod messages;
+pub(crate) mod milestones;
+pub(crate) mod output;
+pub(crate) mod quantity;
+pub(crate) mod readings;
+pub(crate) mod receipt;
+pub(crate) mod replay;
+pub(crate) mod runtime;
+pub(crate) mod status;
+pub(crate) mod up;
+pub(crate) mod verify;
+pub(crate) mod wire;
+
+pub(crate) use arguments::{Command, parse, run};
+pub(crate) use failure::{Exit, Failure};

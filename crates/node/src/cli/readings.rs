@@ -1,0 +1,62 @@
+//! `wattle readings`: the newest readings that a node's site anchored.
+
+use super::Failure;
+use super::client::{DEFAULT_NODE, NodeClient, escape};
+use super::output::{print, print_json, short, table, time_us};
+use super::wire::{Reading, Readings};
+
+/// `wattle readings`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  wattle readings --topic z1/m1/sense/power
+  wattle readings z1/m1/sense/power@1470009600000000 --json")]
+pub(crate) struct Arguments {
+    /// Only this reading: its id, or site/ID/type@microseconds
+    reference: Option<String>,
+    /// Only this device and data type: site/ID/sense/type
+    #[arg(long)]
+    topic: Option<String>,
+    /// How many, newest first
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: u16,
+    /// The node to ask
+    #[arg(long, value_name = "URL", default_value = DEFAULT_NODE)]
+    node: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Asks and prints.
+///
+/// # Errors
+/// [`Failure`] if the node cannot be asked or has no such reading.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let node = NodeClient::new(&arguments.node)?;
+    let topic = arguments.topic.as_deref().map(|t| format!("&topic={}", escape(t))).unwrap_or_default();
+    let path = match &arguments.reference {
+        Some(reference) => format!("/api/v1/readings/{}", escape(reference)),
+        None => format!("/api/v1/readings?limit={}{topic}", arguments.limit),
+    };
+    if arguments.json {
+        return print_json(&node.json::<serde_json::Value>(&path)?);
+    }
+    let readings = match &arguments.reference {
+        Some(_) => vec![node.json::<Reading>(&path)?],
+        None => node.json::<Readings>(&path)?.readings,
+    };
+    let rows = readings.iter().map(row).collect();
+    print(&table(&["reading", "topic", "time", "value", "message", "standing"], rows))
+}
+
+fn row(reading: &Reading) -> Vec<String> {
+    vec![
+        short(&reading.id),
+        reading.topic.clone(),
+        time_us(reading.time_us),
+        reading.shown(),
+        short(&reading.message),
+        reading.height.map_or_else(|| reading.standing.clone(), |h| format!("{} in {h}", reading.standing)),
+    ]
+}

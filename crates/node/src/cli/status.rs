@@ -1,0 +1,77 @@
+//! `wattle status`: how a node is doing.
+
+use super::Failure;
+use super::client::{DEFAULT_NODE, NodeClient};
+use super::output::{print, print_json, short, table, thousands, time_ms};
+use super::wire::{SiteStats, Status};
+
+/// `wattle status`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  wattle status
+  wattle status --node http://10.0.0.7:8080 --json | jq .ledger.height")]
+pub(crate) struct Arguments {
+    /// The node to ask
+    #[arg(long, value_name = "URL", default_value = DEFAULT_NODE)]
+    node: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Asks and prints.
+///
+/// # Errors
+/// [`Failure`] if the node cannot be asked.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let node = NodeClient::new(&arguments.node)?;
+    if arguments.json {
+        return print_json(&node.json::<serde_json::Value>("/api/v1/status")?);
+    }
+    let status: Status = node.json("/api/v1/status")?;
+    let mut rows = ledger_rows(&status);
+    if let Some(site) = &status.site_stats {
+        rows.extend(site_rows(site));
+    }
+    print(&table(&["node", status.name.as_str()], rows))
+}
+
+fn row(name: &str, value: impl Into<String>) -> Vec<String> {
+    vec![name.to_owned(), value.into()]
+}
+
+fn ledger_rows(status: &Status) -> Vec<Vec<String>> {
+    let ledger = &status.ledger;
+    let committee: Vec<String> = status.committee.iter().map(|m| format!("{} ({})", m.name, short(&m.key))).collect();
+    vec![
+        row("site", status.site.as_deref().unwrap_or("none")),
+        row("network", format!("{} subnet {}", short(&status.network), status.subnet)),
+        row("key", short(&status.key)),
+        row("version", status.version.as_str()),
+        row("uptime", format!("{} s", thousands(status.uptime_ms / 1_000))),
+        row("height", format!("{} ({}) at {}", thousands(ledger.height), short(&ledger.digest), time_ms(ledger.milestone_ms))),
+        row("state root", short(&ledger.state_root)),
+        row("messages", thousands(ledger.messages)),
+        row("readings on the ledger", thousands(ledger.readings)),
+        row("issued here", thousands(ledger.issued)),
+        row("tips / unconfirmed / pending", format!("{} / {} / {}", ledger.tips, ledger.unconfirmed, ledger.pending)),
+        row("refused / equivocations", format!("{} / {}", ledger.refused, ledger.equivocations)),
+        row("committee", committee.join(", ")),
+    ]
+}
+
+fn site_rows(site: &SiteStats) -> Vec<Vec<String>> {
+    let latency =
+        site.latency_ms.map_or_else(|| "none yet".to_owned(), |l| format!("p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms", l.p50, l.p99, l.max));
+    vec![
+        row("broker", site.broker.as_deref().unwrap_or("none")),
+        row("readings in", thousands(site.readings)),
+        row("anchored", thousands(site.anchored)),
+        row("confirmed", thousands(site.confirmed)),
+        row("publish to confirmed", latency),
+        row("publishes", format!("{} accepted, {} seen before", thousands(site.accepted), thousands(site.duplicates))),
+        row("malformed / not acknowledged", format!("{} / {}", thousands(site.rejected), thousands(site.refused))),
+        row("cache", format!("{} readings, {} bytes on disk", thousands(site.cache_pending), thousands(site.log_bytes))),
+    ]
+}

@@ -1,0 +1,66 @@
+//! `wattle up`: runs the node that a configuration describes.
+
+use super::output::{note, print};
+use super::{Exit, Failure};
+use crate::assembly::{self, Running};
+use crate::config::Config;
+use rustix::process::{Signal, getpid, kill_process};
+use std::io::Read as _;
+use std::path::PathBuf;
+
+/// Threads of a node: consensus and disk keep one busy, broker and HTTP another.
+const WORKERS: usize = 2;
+
+/// `wattle up`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Runs until Ctrl-C or SIGTERM. What was acknowledged is on disk at any time: a killed node goes on where it was.
+
+Examples:
+  wattle up --config net/node1/wattle.toml
+  wattle up --config net/node1/wattle.toml --dump-config")]
+pub(crate) struct Arguments {
+    /// The configuration
+    #[arg(long, value_name = "FILE", default_value = "wattle.toml")]
+    config: PathBuf,
+    /// Print the configuration with every default filled in, and end
+    #[arg(long)]
+    dump_config: bool,
+    /// End when standard input ends: for programs that start nodes
+    #[arg(long, hide = true)]
+    until_stdin_ends: bool,
+}
+
+/// Runs the node.
+///
+/// # Errors
+/// [`Failure`]: usage (2) if the configuration or the machine do not allow it to start, fault (4) if it stopped.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let config = Config::load(&arguments.config).map_err(|e| Failure::said(Exit::Usage, e))?;
+    if arguments.dump_config {
+        return print(config.to_toml().trim_end());
+    }
+    let prepared = assembly::prepare(&config).map_err(|e| Failure::said(Exit::Usage, format!("{e:#}")))?;
+    if arguments.until_stdin_ends {
+        watch_stdin();
+    }
+    let ledger = config.ledger_dir();
+    replica::run(&ledger, WORKERS, |runtime| assembly::run(runtime, prepared, ready))
+        .map_err(|e| Failure::said(Exit::Fault, format!("{e:#}")))
+}
+
+/// Tells whoever watches that everything answers.
+fn ready(node: &Running) {
+    let broker = node.broker.as_ref().map(|b| format!(", MQTT {b}")).unwrap_or_default();
+    note(&format!("{} of network {} is ready: ledger {}, HTTP http://{}{broker}", node.name, node.network, node.ledger, node.http));
+}
+
+/// Stops this process, gracefully, when whoever started it is gone: then the pipe to its stdin closes.
+fn watch_stdin() {
+    std::thread::spawn(|| {
+        let mut byte = [0u8; 64];
+        let mut stdin = std::io::stdin().lock();
+        while matches!(stdin.read(&mut byte), Ok(n) if n > 0) {}
+        let _ = kill_process(getpid(), Signal::TERM);
+    });
+}

@@ -1,0 +1,418 @@
+//! The configuration of one node: `wattle.toml`.
+//!
+//! # Rules
+//! - A key that is not known is an error; a key left out has the value written in the documented default
+//!   file at the top of the repository, which a test compares with [`Config::default`].
+//! - Relative paths are relative to the configuration file, never to the directory a process was started in.
+//! - An error names the file, the key and what would be right. A configuration that loads is within its
+//!   limits: whoever uses it does not check again.
+
+use protocol::limits::BATCH_READINGS_MAX;
+use protocol::{Name, PublicKey};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// The longest that a batch may wait for company, in milliseconds.
+pub(crate) const BATCH_DELAY_MS_MAX: u64 = 10_000;
+/// The longest pause between two milestones under load, in milliseconds.
+pub(crate) const MILESTONE_GAP_MS_MAX: u64 = 10_000;
+/// The shortest heartbeat, in milliseconds: below it an idle network would not be idle.
+pub(crate) const HEARTBEAT_MS_MIN: u64 = 100;
+/// The longest heartbeat, in milliseconds: consensus keeps a little of every view since the last milestone.
+pub(crate) const HEARTBEAT_MS_MAX: u64 = 300_000;
+/// The smallest file of a site's log: it must hold the largest payload several times.
+pub(crate) const SEGMENT_BYTES_MIN: u64 = 1 << 20;
+
+const _: () = assert!(BATCH_READINGS_MAX == 4096); // what the documented default says
+
+/// What one node runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// Who it is and where its files are.
+    pub(crate) node: NodeConfig,
+    /// Its part in the ledger.
+    pub(crate) ledger: LedgerConfig,
+    /// Its HTTP interface.
+    pub(crate) http: HttpConfig,
+    /// The site it serves; without one it serves no devices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) site: Option<SiteConfig>,
+    /// The site's broker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) broker: Option<BrokerConfig>,
+    /// The site's log of readings.
+    pub(crate) cache: CacheConfig,
+    /// What relative paths are relative to: the directory of the configuration file. Not in the file.
+    #[serde(skip)]
+    pub(crate) base: PathBuf,
+}
+
+/// Who the node is and where its files are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct NodeConfig {
+    /// How people call it. A [`Name`].
+    pub(crate) name: String,
+    /// The directory for everything it keeps.
+    pub(crate) data_dir: PathBuf,
+    /// The genesis of its network.
+    pub(crate) genesis: PathBuf,
+    /// The seed of its key, 64 hexadecimal digits.
+    pub(crate) key_file: PathBuf,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self { name: "node".into(), data_dir: "data".into(), genesis: "genesis.json".into(), key_file: "node.key".into() }
+    }
+}
+
+/// A validator's place on the network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PeerConfig {
+    /// Its public key, 64 hexadecimal digits.
+    pub(crate) key: String,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+}
+
+/// The node's part in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LedgerConfig {
+    /// Where peers reach it.
+    pub(crate) listen: SocketAddr,
+    /// At least this long between two milestones under load, in milliseconds.
+    pub(crate) milestone_gap_ms: u64,
+    /// A milestone at least this often when nothing happens, in milliseconds.
+    pub(crate) heartbeat_ms: u64,
+    /// Under load a batch leaves at most this long after the one before, in milliseconds.
+    pub(crate) batch_delay_ms: u64,
+    /// At most this many readings in a batch.
+    pub(crate) batch_readings_max: usize,
+    /// Every validator of the genesis, this node included, by the name people use.
+    pub(crate) peers: BTreeMap<String, PeerConfig>,
+}
+
+impl Default for LedgerConfig {
+    fn default() -> Self {
+        Self {
+            listen: loopback(7700),
+            milestone_gap_ms: 20,
+            heartbeat_ms: 15_000,
+            batch_delay_ms: 5,
+            batch_readings_max: 1000,
+            peers: BTreeMap::new(),
+        }
+    }
+}
+
+/// The node's HTTP interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct HttpConfig {
+    /// Where it listens.
+    pub(crate) listen: SocketAddr,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self { listen: loopback(8080) }
+    }
+}
+
+/// The site a node serves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SiteConfig {
+    /// The site's name: the first level of its devices' topics. A [`Name`].
+    pub(crate) name: String,
+}
+
+/// A site's broker: exactly one of the two.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct BrokerConfig {
+    /// Run a broker in this process, listening here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) embedded: Option<SocketAddr>,
+    /// Be a client of this broker: `mqtt://host:port`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) external: Option<String>,
+}
+
+/// The site's log of readings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct CacheConfig {
+    /// Unconfirmed readings may take this much of the disk.
+    pub(crate) limit_bytes: u64,
+    /// Refuse new readings when the disk has less than this left.
+    pub(crate) min_free_bytes: u64,
+    /// Size of one file of the log.
+    pub(crate) segment_bytes: u64,
+    /// How many of the last publishes are remembered.
+    pub(crate) window: usize,
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self { limit_bytes: 1 << 30, min_free_bytes: 64 << 20, segment_bytes: 8 << 20, window: 100_000 }
+    }
+}
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port)
+}
+
+/// Why a configuration cannot be used. Each names the file, the place in it and what would be right.
+#[derive(Debug, Error)]
+pub(crate) enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}: {why}; `wattle init` writes one, --config names another")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        why: std::io::Error,
+    },
+    /// The text is not TOML, or not the keys of a configuration.
+    #[error("{path}: line {line}: {why}; the documented default, wattle.toml, shows every key")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where, counted from 1.
+        line: usize,
+        /// What is wrong there.
+        why: String,
+    },
+    /// A value outside its limits, or two that do not fit together.
+    #[error("{path}: {key}: {why}")]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The key, with its tables.
+        key: String,
+        /// What is wrong, and what would be right.
+        why: String,
+    },
+}
+
+impl Config {
+    /// Reads a configuration file and checks it.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the file cannot be read, is not TOML with the keys of a configuration, or a value is
+    /// outside its limits.
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|why| ConfigError::Read { path: path.into(), why })?;
+        let mut config: Self = toml::from_str(&text).map_err(|error| {
+            let start = error.span().map_or(0, |s| s.start);
+            let line = text.bytes().take(start).filter(|b| *b == b'\n').count() + 1;
+            // one line, however many the parser used
+            let why = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+            let key = text.lines().nth(line - 1).and_then(|l| l.split_once('=')).map(|(key, _)| format!("{}: ", key.trim()));
+            ConfigError::Parse { path: path.into(), line, why: format!("{}{why}", key.unwrap_or_default()) }
+        })?;
+        config.base = path.parent().map(Path::to_path_buf).unwrap_or_default();
+        config.check().map_err(|(key, why)| ConfigError::Value { path: path.into(), key, why })?;
+        Ok(config)
+    }
+
+    /// The configuration as a file would hold it: every key with its effective value.
+    #[must_use]
+    pub(crate) fn to_toml(&self) -> String {
+        // tables of strings and numbers always serialise, numbers above TOML's 63 bits excepted
+        toml::to_string_pretty(self).unwrap_or_else(|why| format!("# this configuration cannot be written as TOML: {why}\n"))
+    }
+
+    /// Checks every value against its limits: for a configuration that was changed after loading, or built.
+    ///
+    /// # Errors
+    /// The key, and what is wrong with its value.
+    pub(crate) fn check(&self) -> Result<(), (String, String)> {
+        check_name("node.name", &self.node.name)?;
+        self.check_ledger()?;
+        if let Some(site) = &self.site {
+            check_name("site.name", &site.name)?;
+        }
+        if let Some(broker) = &self.broker {
+            if self.site.is_none() {
+                return wrong("broker", "a broker needs a [site] with a name");
+            }
+            match (&broker.embedded, &broker.external) {
+                (Some(_), None) => {}
+                (None, Some(url)) if url.starts_with("mqtt://") && url.len() > "mqtt://".len() => {}
+                (None, Some(url)) => return wrong("broker.external", format!("{url:?} is not of the form mqtt://host:port")),
+                _ => return wrong("broker", "give exactly one of `embedded = \"address:port\"` and `external = \"mqtt://host:port\"`"),
+            }
+        }
+        let cache = &self.cache;
+        check_range("cache.segment_bytes", cache.segment_bytes, SEGMENT_BYTES_MIN, 1 << 30)?;
+        check_range("cache.limit_bytes", cache.limit_bytes, 2 * cache.segment_bytes, i64::MAX.cast_unsigned())?;
+        check_range("cache.min_free_bytes", cache.min_free_bytes, 0, i64::MAX.cast_unsigned())?;
+        check_range("cache.window", cache.window as u64, 1, 10_000_000)
+    }
+
+    fn check_ledger(&self) -> Result<(), (String, String)> {
+        let ledger = &self.ledger;
+        check_range("ledger.milestone_gap_ms", ledger.milestone_gap_ms, 1, MILESTONE_GAP_MS_MAX)?;
+        check_range("ledger.heartbeat_ms", ledger.heartbeat_ms, HEARTBEAT_MS_MIN.max(ledger.milestone_gap_ms), HEARTBEAT_MS_MAX)?;
+        check_range("ledger.batch_delay_ms", ledger.batch_delay_ms, 0, BATCH_DELAY_MS_MAX)?;
+        check_range("ledger.batch_readings_max", ledger.batch_readings_max as u64, 1, BATCH_READINGS_MAX as u64)?;
+        let mut keys = BTreeMap::new();
+        for (name, peer) in &ledger.peers {
+            let at = format!("ledger.peers.{name}");
+            check_name(&at, name)?;
+            let key = peer.key.parse::<PublicKey>().map_err(|why| (format!("{at}.key"), why.to_string()))?;
+            if let Some(other) = keys.insert(key, name) {
+                return wrong(format!("{at}.key"), format!("it is also the key of {other}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where every validator listens, by its key.
+    #[must_use]
+    pub(crate) fn peers(&self) -> BTreeMap<PublicKey, SocketAddr> {
+        self.ledger.peers.values().filter_map(|p| Some((p.key.parse().ok()?, p.address))).collect()
+    }
+
+    /// The site's name, if the node serves one.
+    #[must_use]
+    pub(crate) fn site_name(&self) -> Option<Name> {
+        self.site.as_ref().and_then(|s| Name::new(&s.name).ok())
+    }
+
+    /// The directory for everything the node keeps.
+    #[must_use]
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.base.join(&self.node.data_dir)
+    }
+
+    /// Where the replica keeps its part: `<data_dir>/ledger`.
+    #[must_use]
+    pub(crate) fn ledger_dir(&self) -> PathBuf {
+        self.data_dir().join("ledger")
+    }
+
+    /// Where the site's log of readings is: `<data_dir>/log`.
+    #[must_use]
+    pub(crate) fn log_dir(&self) -> PathBuf {
+        self.data_dir().join("log")
+    }
+
+    /// The site's index: `<data_dir>/index.sqlite`.
+    #[must_use]
+    pub(crate) fn index_file(&self) -> PathBuf {
+        self.data_dir().join("index.sqlite")
+    }
+
+    /// The genesis file.
+    #[must_use]
+    pub(crate) fn genesis_file(&self) -> PathBuf {
+        self.base.join(&self.node.genesis)
+    }
+
+    /// The key file.
+    #[must_use]
+    pub(crate) fn key_file(&self) -> PathBuf {
+        self.base.join(&self.node.key_file)
+    }
+}
+
+fn wrong(key: impl Into<String>, why: impl Into<String>) -> Result<(), (String, String)> {
+    Err((key.into(), why.into()))
+}
+
+fn check_name(key: &str, name: &str) -> Result<(), (String, String)> {
+    Name::new(name).map(|_| ()).map_err(|why| (key.into(), format!("{name:?} cannot be a name: {why}")))
+}
+
+fn check_range(key: &str, value: u64, least: u64, most: u64) -> Result<(), (String, String)> {
+    match (least..=most).contains(&value) {
+        true => Ok(()),
+        false => wrong(key, format!("{value} is outside {least} to {most}")),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("wattle.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::load(&path)
+    }
+
+    fn refusal(text: &str) -> String {
+        let message = load(text).unwrap_err().to_string();
+        assert!(!message.contains('\n'), "more than one line: {message}");
+        assert!(message.contains("wattle.toml"), "no file in: {message}");
+        message
+    }
+
+    #[test]
+    fn the_documented_default_is_the_default() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wattle.toml");
+        let loaded = Config::load(&path).unwrap();
+        assert_eq!(loaded, Config { base: path.parent().unwrap().to_path_buf(), ..Config::default() });
+    }
+
+    #[test]
+    fn the_documented_default_documents_every_key() {
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wattle.toml")).unwrap();
+        for line in Config::default().to_toml().lines().filter(|l| !l.is_empty() && *l != "[ledger.peers]") {
+            assert!(text.lines().any(|l| l == line), "wattle.toml lacks {line:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let key = "ab".repeat(32);
+        let peer = PeerConfig { key: key.clone(), address: loopback(7701) };
+        let mut config = Config { site: Some(SiteConfig { name: "z1".into() }), ..Config::default() };
+        config.broker = Some(BrokerConfig { embedded: Some(loopback(1883)), external: None });
+        config.ledger.peers.insert("n1".into(), peer);
+        let mut again = load(&config.to_toml()).unwrap();
+        assert!(again.base.is_absolute());
+        assert_eq!(again.peers().into_iter().collect::<Vec<_>>(), [(key.parse().unwrap(), loopback(7701))]);
+        again.base = PathBuf::new();
+        assert_eq!(again, config);
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let config = Config { base: "/etc/wattle".into(), ..Config::default() };
+        assert_eq!(config.ledger_dir(), Path::new("/etc/wattle/data/ledger"));
+        let mut config = config;
+        config.node.data_dir = "/var/lib/wattle".into();
+        assert_eq!(config.index_file(), Path::new("/var/lib/wattle/index.sqlite"));
+    }
+
+    #[test]
+    fn errors_name_file_place_and_reason() {
+        assert!(refusal("[node]\nname = \"a\"\nnmae = \"b\"\n").contains("line 3: nmae: unknown field `nmae`"));
+        assert!(refusal("[ledger]\nlisten = \"nowhere\"\n").contains("line 2: listen:"));
+        assert!(refusal("[ledger\n").contains(": line "));
+        assert!(refusal("[node]\nname = \"a/b\"\n").contains("node.name"));
+        assert!(refusal("[ledger]\nbatch_readings_max = 0\n").contains("ledger.batch_readings_max: 0 is outside 1 to 4096"));
+        assert!(refusal("[broker]\nembedded = \"127.0.0.1:1883\"\n").contains("needs a [site]"));
+        assert!(refusal("[site]\nname = \"z1\"\n[broker]\n").contains("exactly one of"));
+        assert!(refusal("[site]\nname = \"z1\"\n[broker]\nexternal = \"tcp://x\"\n").contains("broker.external"));
+        assert!(refusal("[ledger.peers.n1]\nkey = \"12\"\naddress = \"127.0.0.1:1\"\n").contains("ledger.peers.n1.key"));
+        let key = "ab".repeat(32);
+        let twice = ["n1", "n2"].map(|n| format!("[ledger.peers.{n}]\nkey = \"{key}\"\naddress = \"127.0.0.1:1\"\n")).concat();
+        assert!(refusal(&twice).contains("ledger.peers.n2.key: it is also the key of n1"));
+        let missing = Config::load(Path::new("/nowhere/wattle.toml")).unwrap_err().to_string();
+        assert!(missing.contains("/nowhere/wattle.toml") && missing.contains("wattle init"));
+    }
+}

@@ -1,0 +1,9 @@
+//! `wattle demo`: a whole network on this machine, real data through it, and the proof at the end.
+
+mod command;
+mod energy;
+mod network;
+mod report;
+
+pub(crate) use command::{Arguments, run};
+pub(crate) use network::{Network, POLL, free_plan};

@@ -1,0 +1,97 @@
+//! `/api/v1/messages`: the DAG's vertices.
+
+use super::AppState;
+use super::listing::{Listing, ListingQuery};
+use super::problem::Problem;
+use axum::Json;
+use axum::extract::{Path, State};
+use protocol::{Body, Genesis, Id};
+use replica::{MessageRecord, Standing};
+use serde_json::{Value, json};
+
+/// `GET /api/v1/messages`.
+pub(super) async fn list(State(state): State<AppState>, query: ListingQuery) -> Result<Json<Value>, Problem> {
+    let limit = Listing::of(query)?.limit()?;
+    let records = state.ledger.recent_messages(limit as usize).await;
+    let messages: Vec<Value> = records.iter().map(|r| message_json(r, &state.genesis)).collect();
+    Ok(Json(json!({ "messages": messages })))
+}
+
+/// `GET /api/v1/messages/{id}`.
+pub(super) async fn one(State(state): State<AppState>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+    let id: Id = id.parse().map_err(|_| Problem::bad_request(format!("{id} is not a message id: 64 lower-case hexadecimal digits")))?;
+    match state.ledger.message(id).await {
+        Some(record) => Ok(Json(message_json(&record, &state.genesis))),
+        None => Err(Problem::not_found(format!("this node has no message {id}: it may be on its way, or of another network"))),
+    }
+}
+
+/// A standing as JSON has it: the word, the milestone's height, the place in it.
+pub(super) const fn standing_parts(standing: Standing) -> (&'static str, Option<u64>, Option<u64>) {
+    match standing {
+        Standing::Pending => ("pending", None, None),
+        Standing::Confirmed { height, index } => ("confirmed", Some(height), Some(index)),
+        Standing::Void { height } => ("void", Some(height), None),
+    }
+}
+
+fn message_json(record: &MessageRecord, genesis: &Genesis) -> Value {
+    let message = &record.message;
+    let (standing, height, index) = standing_parts(record.standing);
+    let issuer = genesis.committee.validators().iter().find(|v| v.key == message.issuer);
+    let body = match message.body {
+        Body::Readings { .. } => "readings",
+        Body::Data(_) => "data",
+    };
+    json!({
+        "id": message.id().to_string(),
+        "issuer": message.issuer.to_string(),
+        "issuer_name": issuer.map(|v| v.name.as_str()),
+        "sequence": message.sequence,
+        "issued_at_ms": message.issued_at_ms,
+        "parents": message.parents.iter().map(Id::to_string).collect::<Vec<_>>(),
+        "body": body,
+        "readings": message.body.readings(),
+        "bytes": message.bytes().len(),
+        "standing": standing,
+        "height": height,
+        "index": index,
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use protocol::{Committee, Name, SecretKey, Unsigned, Validator};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_message_says_who_issued_it_and_where_it_stands() {
+        let key = SecretKey::from_seed(&[3; 32]);
+        let member = Validator { key: key.public_key(), name: Name::new("n1").unwrap() };
+        let committee = Committee::new(vec![member]).unwrap();
+        let genesis = Genesis { name: Name::new("net").unwrap(), subnet: 0, created_ms: 0, committee };
+        let network = genesis.network();
+        let unsigned = Unsigned {
+            network,
+            subnet: 0,
+            issuer: key.public_key(),
+            sequence: 5,
+            parents: vec![Unsigned::root(network)],
+            issued_at_ms: 17,
+            votes: Vec::new(),
+            body: Body::Data(vec![1]),
+            pow_nonce: 0,
+        };
+        let message = Arc::new(unsigned.sign(&key));
+        let record = MessageRecord { message: message.clone(), standing: Standing::Confirmed { height: 4, index: 2 } };
+        let value = message_json(&record, &genesis);
+        assert_eq!(value["id"], message.id().to_string());
+        assert_eq!(value["issuer_name"], "n1");
+        assert_eq!((&value["standing"], &value["height"], &value["index"]), (&json!("confirmed"), &json!(4), &json!(2)));
+        assert_eq!((&value["body"], &value["readings"], &value["sequence"]), (&json!("data"), &json!(0), &json!(5)));
+        let record = MessageRecord { standing: Standing::Pending, ..record };
+        assert_eq!(message_json(&record, &genesis)["height"], Value::Null);
+    }
+}

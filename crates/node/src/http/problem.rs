@@ -1,0 +1,95 @@
+//! Problem details (RFC 9457): what every refusal looks like.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+/// A refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    status: StatusCode,
+    detail: String,
+    retry: bool,
+}
+
+/// After how many seconds a refusal that passes may be tried again.
+const RETRY_AFTER_S: &str = "1";
+
+impl Problem {
+    fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), retry: false }
+    }
+
+    /// 400: the request cannot be understood.
+    pub(super) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// 404: it is not here.
+    pub(super) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// 405: everything here is read only.
+    pub(super) fn method() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "this interface is read only: use GET; readings are published over MQTT")
+    }
+
+    /// 409 with `Retry-After`: not yet.
+    pub(super) fn not_yet(detail: impl Into<String>) -> Self {
+        Self { retry: true, ..Self::new(StatusCode::CONFLICT, detail) }
+    }
+
+    /// 410: never any more.
+    pub(super) fn gone(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::GONE, detail)
+    }
+
+    /// 500: something here is damaged, or wrong.
+    pub(super) fn internal(detail: impl Into<String>) -> Self {
+        let problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail);
+        tracing::error!("HTTP: {}", problem.detail);
+        problem
+    }
+
+    /// 503: the ledger node has stopped.
+    pub(super) fn stopped() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the ledger node does not answer: its log says why; a restart goes on where it was")
+    }
+
+    /// The status code.
+    #[cfg(test)]
+    pub(super) const fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let title = self.status.canonical_reason().unwrap_or("Problem");
+        let body = json!({ "type": "about:blank", "title": title, "status": self.status.as_u16(), "detail": self.detail });
+        let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"))];
+        let mut response = (self.status, kind, body.to_string()).into_response();
+        if self.retry {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_problem_is_json_with_its_own_type() {
+        let response = Problem::not_yet("wait").into_response();
+        assert_eq!(response.status(), StatusCode::CONFLICT);
+        assert_eq!(response.headers().get(header::CONTENT_TYPE).unwrap(), "application/problem+json");
+        assert_eq!(response.headers().get(header::RETRY_AFTER).unwrap(), "1");
+        let body = axum::body::to_bytes(response.into_body(), 1 << 16).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body, json!({ "type": "about:blank", "title": "Conflict", "status": 409, "detail": "wait" }));
+    }
+}

@@ -1,0 +1,152 @@
+//! What the handlers share, the routes, and the listener.
+
+use super::problem::Problem;
+use super::{events, messages, metrics, milestones, readings, receipts, status};
+use crate::metrics::Metrics;
+use crate::site::Site;
+use axum::Router;
+use axum::routing::get;
+use protocol::{Genesis, PublicKey};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Instant;
+use thiserror::Error;
+use tokio::sync::watch;
+
+/// Why HTTP cannot be served.
+#[derive(Debug, Error)]
+pub(crate) enum HttpError {
+    /// The address cannot be listened on.
+    #[error(
+        "cannot listen for HTTP on {address}: {why}; stop the program that holds the port, or choose another by http.listen in the configuration"
+    )]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        why: io::Error,
+    },
+    /// The listener cannot be used.
+    #[error("HTTP stopped: {0}")]
+    Serve(io::Error),
+}
+
+/// What the handlers need to know.
+pub(crate) struct Parts {
+    /// How people call this node.
+    pub(crate) name: String,
+    /// Its key.
+    pub(crate) key: PublicKey,
+    /// Its network.
+    pub(crate) genesis: Genesis,
+    /// Its ledger.
+    pub(crate) ledger: replica::Handle,
+    /// The engine, for its metrics.
+    pub(crate) runtime: replica::Runtime,
+    /// Its site, if it serves one.
+    pub(crate) site: Option<Site>,
+    /// Its metrics.
+    pub(crate) metrics: Metrics,
+    /// When it started.
+    pub(crate) started: Instant,
+    /// Set when it stops, so that endless answers end.
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+/// What the handlers share.
+#[derive(Clone)]
+pub(crate) struct AppState(Arc<Shared>);
+
+/// The parts, and the events' source of milestones.
+struct Shared {
+    parts: Parts,
+    milestones: events::Milestones,
+}
+
+impl AppState {
+    /// Shares the parts.
+    #[must_use]
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(Shared { parts, milestones: events::Milestones::new() }))
+    }
+
+    /// The events' source of milestones.
+    pub(super) fn milestones(&self) -> &events::Milestones {
+        &self.0.milestones
+    }
+
+    /// The site, or the problem that there is none.
+    pub(super) fn require_site(&self) -> Result<&Site, Problem> {
+        self.site.as_ref().ok_or_else(|| {
+            Problem::not_found("this node serves no site, so it has no readings of its own: ask the node of the devices' site")
+        })
+    }
+}
+
+impl Deref for AppState {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0.parts
+    }
+}
+
+/// Every route.
+#[must_use]
+fn router(state: AppState) -> Router {
+    Router::new()
+        .route("/api/v1/status", get(status::status))
+        .route("/api/v1/messages", get(messages::list))
+        .route("/api/v1/messages/{id}", get(messages::one))
+        .route("/api/v1/milestones", get(milestones::list))
+        .route("/api/v1/milestones/{height}", get(milestones::one))
+        .route("/api/v1/readings", get(readings::list))
+        .route("/api/v1/readings/{*reference}", get(readings::one))
+        .route("/api/v1/receipts/{*reference}", get(receipts::one))
+        .route("/api/v1/events", get(events::events))
+        .route("/metrics", get(metrics::metrics))
+        .route("/healthz", get(status::healthz))
+        .fallback(|| async { Problem::not_found("no such path: the API is under /api/v1, with /metrics and /healthz beside it") })
+        .method_not_allowed_fallback(|| async { Problem::method() })
+        .with_state(state)
+}
+
+/// Takes the port.
+///
+/// # Errors
+/// [`HttpError::Bind`] naming the address and what to do.
+pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener, HttpError> {
+    TcpListener::bind(address).map_err(|why| HttpError::Bind { address, why })
+}
+
+/// Serves until `state.stop` is set and the requests under way are answered.
+///
+/// # Errors
+/// [`HttpError::Serve`] if the listener cannot be used.
+pub(crate) async fn serve(listener: TcpListener, state: AppState) -> Result<(), HttpError> {
+    listener.set_nonblocking(true).map_err(HttpError::Serve)?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(HttpError::Serve)?;
+    let pump = tokio::spawn(events::pump(state.clone()));
+    let mut stop = state.stop.clone();
+    let stopped = async move {
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    let served = axum::serve(listener, router(state)).with_graceful_shutdown(stopped).await;
+    pump.abort();
+    served.map_err(HttpError::Serve)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_is_named() {
+        let first = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = first.local_addr().unwrap();
+        let message = bind(address).unwrap_err().to_string();
+        assert!(message.contains(&address.to_string()) && message.contains("http.listen"), "{message}");
+    }
+}

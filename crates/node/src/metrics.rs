@@ -1,0 +1,219 @@
+//! Every metric of this crate, by name. What the engine counts follows them at `/metrics`.
+//!
+//! Most numbers are kept elsewhere (the replica, the log, the ingress) and copied when somebody asks; only the
+//! latencies are counted here as they happen.
+
+use crate::site::SiteStats;
+use prometheus_client::encoding::text::encode_registry;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use replica::Status;
+use std::sync::atomic::Ordering;
+
+/// What precedes every name of ours.
+const PREFIX: &str = "wattle";
+/// Upper bounds of the latency's buckets, in seconds.
+const LATENCY_BOUNDS_S: [f64; 14] = [0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0];
+
+/// The registry and what is in it.
+pub(crate) struct Metrics {
+    registry: Registry,
+    latency: Histogram,
+    ledger: LedgerMetrics,
+    site: SiteMetrics,
+}
+
+struct LedgerMetrics {
+    height: Gauge,
+    messages: Counter,
+    readings: Counter,
+    issued: Counter,
+    tips: Gauge,
+    unconfirmed: Gauge,
+    pending: Gauge,
+    equivocations: Counter,
+    refused: Counter,
+    pulled: Counter,
+}
+
+struct SiteMetrics {
+    connected: Gauge,
+    accepted: Counter,
+    duplicates: Counter,
+    rejected: Counter,
+    refused: Counter,
+    readings: Counter,
+    anchored: Counter,
+    confirmed: Counter,
+    in_flight: Gauge,
+    cache_pending: Gauge,
+    log_bytes: Gauge,
+    log_syncs: Counter,
+    relay_dropped: Counter,
+    notices_dropped: Counter,
+}
+
+fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+    let counter = Counter::default();
+    registry.register(name, help, counter.clone());
+    counter
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::default();
+    registry.register(name, help, gauge.clone());
+    gauge
+}
+
+impl Metrics {
+    /// A registry with every metric at zero.
+    #[must_use]
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix(PREFIX);
+        let r = &mut registry;
+        let latency = Histogram::new(LATENCY_BOUNDS_S);
+        r.register("reading_latency_seconds", "From a publish being durable to its reading being confirmed here", latency.clone());
+        let ledger = LedgerMetrics {
+            height: gauge(r, "milestone_height", "Height of the last milestone executed"),
+            messages: counter(r, "messages", "Messages that counted, on the whole network"),
+            readings: counter(r, "readings", "Readings anchored by messages that counted, on the whole network"),
+            issued: counter(r, "messages_issued", "Messages this node has issued"),
+            tips: gauge(r, "tips", "Tips of the DAG"),
+            unconfirmed: gauge(r, "messages_unconfirmed", "Messages in the DAG without a milestone"),
+            pending: gauge(r, "messages_pending", "Messages that wait for a parent"),
+            equivocations: counter(r, "equivocations", "Issuers caught with two messages of one sequence"),
+            refused: counter(r, "messages_refused", "Messages refused"),
+            pulled: counter(r, "messages_pulled", "Messages fetched because a push was missed"),
+        };
+        let site = SiteMetrics {
+            connected: gauge(r, "site_connected", "1 while publishes can arrive"),
+            accepted: counter(r, "site_publishes_accepted", "Publishes stored"),
+            duplicates: counter(r, "site_publishes_duplicate", "Publishes recognised as seen before"),
+            rejected: counter(r, "site_publishes_rejected", "Publishes with a malformed payload"),
+            refused: counter(r, "site_publishes_refused", "Publishes not acknowledged"),
+            readings: counter(r, "site_readings_stored", "Readings stored"),
+            anchored: counter(r, "site_readings_anchored", "Readings of the log that are in a message, ever"),
+            confirmed: counter(r, "site_readings_confirmed", "Readings of the log that are confirmed, ever"),
+            in_flight: gauge(r, "site_batches_in_flight", "Batches issued and not confirmed"),
+            cache_pending: gauge(r, "site_cache_pending", "Readings of the log that are not confirmed"),
+            log_bytes: gauge(r, "site_log_bytes", "Bytes of the log on disk"),
+            log_syncs: counter(r, "site_log_syncs", "Groups written to the log, each with one sync"),
+            relay_dropped: counter(r, "site_relay_dropped", "Processed copies dropped because nobody took them in time"),
+            notices_dropped: counter(r, "site_notices_dropped", "Batches whose notices were dropped because the broker did not take them"),
+        };
+        Self { registry, latency, ledger, site }
+    }
+
+    /// Where a site counts its latencies, in seconds.
+    #[must_use]
+    pub(crate) fn latency(&self) -> Histogram {
+        self.latency.clone()
+    }
+
+    /// Everything as Prometheus reads it (text format 0.0.4): ours, then the engine's.
+    #[must_use]
+    pub(crate) fn render(&self, ledger: Option<&Status>, site: Option<&SiteStats>, engine: &str) -> String {
+        if let Some(status) = ledger {
+            self.copy_ledger(status);
+        }
+        if let Some(stats) = site {
+            self.copy_site(stats);
+        }
+        let mut text = String::new();
+        if encode_registry(&mut text, &self.registry).is_err() {
+            text.clear(); // writing to a string does not fail
+        }
+        for line in engine.lines().filter(|line| line.trim() != "# EOF") {
+            text.push_str(line);
+            text.push('\n');
+        }
+        text
+    }
+
+    fn copy_ledger(&self, status: &Status) {
+        let m = &self.ledger;
+        set(&m.height, status.height);
+        raise(&m.messages, status.messages);
+        raise(&m.readings, status.readings);
+        raise(&m.issued, status.issued);
+        set(&m.tips, status.tips as u64);
+        set(&m.unconfirmed, status.unconfirmed as u64);
+        set(&m.pending, status.pending as u64);
+        raise(&m.equivocations, status.equivocations);
+        raise(&m.refused, status.refused);
+        raise(&m.pulled, status.pulled);
+    }
+
+    fn copy_site(&self, stats: &SiteStats) {
+        let m = &self.site;
+        set(&m.connected, u64::from(stats.connected));
+        raise(&m.accepted, stats.ingress.accepted);
+        raise(&m.duplicates, stats.ingress.duplicates);
+        raise(&m.rejected, stats.ingress.rejected);
+        raise(&m.refused, stats.ingress.refused);
+        raise(&m.readings, stats.ingress.readings);
+        raise(&m.anchored, stats.anchored);
+        raise(&m.confirmed, stats.confirmed);
+        set(&m.in_flight, stats.in_flight as u64);
+        set(&m.cache_pending, stats.cache_pending);
+        set(&m.log_bytes, stats.log.disk_bytes);
+        raise(&m.log_syncs, stats.log.groups);
+        raise(&m.relay_dropped, stats.relay_dropped);
+        raise(&m.notices_dropped, stats.notices_dropped);
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn set(gauge: &Gauge, value: u64) {
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+}
+
+/// A counter never falls, whoever copies first.
+fn raise(counter: &Counter, value: u64) {
+    counter.inner().fetch_max(value, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::{Id, PublicKey};
+
+    #[test]
+    fn ours_come_first_and_the_engine_s_follow() {
+        let metrics = Metrics::new();
+        let mut status = Status {
+            key: PublicKey([1; 32]),
+            height: 7,
+            digest: Id([0; 32]),
+            milestone_ms: 0,
+            state_root: Id([0; 32]),
+            epoch: 0,
+            messages: 9,
+            readings: 90,
+            issued: 3,
+            tips: 2,
+            unconfirmed: 1,
+            pending: 0,
+            equivocations: 0,
+            refused: 0,
+            pulled: 0,
+        };
+        metrics.latency().observe(0.012);
+        let text = metrics.render(Some(&status), None, "# HELP x y\nx 1\n# EOF\n");
+        let has = |line: &str| assert!(text.lines().any(|l| l == line), "no line {line:?} in\n{text}");
+        has("wattle_milestone_height 7");
+        has("wattle_readings_total 90");
+        has("wattle_reading_latency_seconds_bucket{le=\"0.02\"} 1");
+        has("x 1");
+        assert!(!text.contains("# EOF"));
+        status.messages = 4; // a counter does not fall
+        assert!(metrics.render(Some(&status), None, "").contains("wattle_messages_total 9"));
+    }
+}

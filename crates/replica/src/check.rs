@@ -1,0 +1,282 @@
+//! `fsck`: reads everything a replica has on disk and says what does not hold.
+//!
+//! The engine repairs what a crash left torn when it opens a file, so the check works on a copy and then also
+//! compares: a file that opening would change was torn or damaged at its end.
+
+use crate::core::history;
+use crate::replica::archive;
+use crate::state::State;
+use crate::store::{Confirmation, CutRecord, Store, Table};
+use crate::wire::{self, Block, Certificate, Digest, Scheme};
+use commonware_cryptography::{Digestible as _, certificate::Verifier as _};
+use commonware_runtime::{Runner as _, Supervisor as _, buffer::paged::CacheRef, tokio};
+use commonware_storage::archive::{Archive as _, Identifier, prunable};
+use commonware_storage::translator::EightCap;
+use commonware_utils::{NZU16, NZUsize};
+use protocol::{Batch, Body, Decode, Genesis, Id, Message, Milestone, merkle};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::fs;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What the check saw.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CheckReport {
+    /// Messages read and verified.
+    pub messages: u64,
+    /// Milestones read and verified.
+    pub milestones: u64,
+    /// Payloads read and verified.
+    pub payloads: u64,
+    /// What does not hold, each with its place.
+    pub damages: Vec<String>,
+    /// What is worth knowing and no damage.
+    pub notes: Vec<String>,
+}
+
+impl CheckReport {
+    fn damage(&mut self, what: impl Display) {
+        self.damages.push(what.to_string());
+    }
+}
+
+/// Checks the storage of the replica with prefix `"node"` in `directory`, which no process may be using.
+/// Changes nothing; needs room for a copy in the temporary directory.
+///
+/// # Errors
+/// What kept it from checking at all: no copy could be made, or the engine cannot open the copy.
+pub fn check(directory: &Path, genesis: &Genesis) -> Result<CheckReport, String> {
+    let copy = tempfile::Builder::new().prefix("wattle-check-").tempdir().map_err(|e| format!("no temporary directory can be made: {e}"))?;
+    let files = copy_tree(directory, copy.path()).map_err(|e| format!("{} cannot be copied: {e}", directory.display()))?;
+    let mut report = CheckReport::default();
+    let opened = catch_unwind(AssertUnwindSafe(|| {
+        let config = tokio::Config::new().with_storage_directory(copy.path()).with_worker_threads(1);
+        tokio::Runner::new(config).start(|context| async {
+            let result = Checker::open(context, genesis).await?.run(&mut report).await;
+            result
+        })
+    }));
+    match opened {
+        Ok(Ok(())) => {}
+        Ok(Err(why)) => report.damage(format!("the storage cannot be read: {why}")),
+        Err(_) => report.damage("the engine cannot open the storage: a file it needs is damaged"),
+    }
+    for file in files {
+        let (before, after) = (fs::read(directory.join(&file)), fs::read(copy.path().join(&file)));
+        match (before, after) {
+            (Ok(before), Ok(after)) if before == after => {}
+            (Ok(before), Ok(after)) => {
+                let at = before.iter().zip(&after).position(|(a, b)| a != b).unwrap_or_else(|| before.len().min(after.len()));
+                report.damage(format!("{}: torn or damaged from byte {at} on: the next start would cut it there", file.display()));
+            }
+            _ => report.damage(format!("{}: torn or damaged: the next start would remove it", file.display())),
+        }
+    }
+    Ok(report)
+}
+
+/// Copies every file below `from`; gives their names relative to it.
+fn copy_tree(from: &Path, to: &Path) -> io::Result<Vec<PathBuf>> {
+    let (mut files, mut folders) = (Vec::new(), vec![PathBuf::new()]);
+    while let Some(folder) = folders.pop() {
+        fs::create_dir_all(to.join(&folder))?;
+        for entry in fs::read_dir(from.join(&folder))? {
+            let entry = entry?;
+            let name = folder.join(entry.file_name());
+            if entry.file_type()?.is_dir() {
+                folders.push(name);
+            } else if entry.file_type()?.is_file() {
+                fs::copy(from.join(&name), to.join(&name))?;
+                files.push(name);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+type Milestones = prunable::Archive<EightCap, tokio::Context, Digest, Arc<Block>>;
+type Certificates = prunable::Archive<EightCap, tokio::Context, Digest, Certificate>;
+
+struct Checker<'a> {
+    genesis: &'a Genesis,
+    store: Store<tokio::Context>,
+    state: State<tokio::Context>,
+    milestones: Milestones,
+    certificates: Certificates,
+}
+
+impl<'a> Checker<'a> {
+    async fn open(context: tokio::Context, genesis: &'a Genesis) -> Result<Self, String> {
+        let text = |e: &dyn Display| e.to_string();
+        let cache = CacheRef::new(NZU16!(4096), NZUsize!(1024));
+        let config = archive("node", "certificates", &cache, Scheme::certificate_codec_config_unbounded());
+        Ok(Self {
+            genesis,
+            store: Store::open(&context, "node", &cache).await.map_err(|e| text(&e))?,
+            state: State::open(context.child("state"), "node", &cache).await.map_err(|e| text(&e))?,
+            certificates: Certificates::init(context.child("certificates"), config).await.map_err(|e| text(&e))?,
+            milestones: Milestones::init(context.child("milestones"), archive("node", "milestones", &cache, ())).await.map_err(|e| text(&e))?,
+        })
+    }
+
+    async fn run(&self, report: &mut CheckReport) -> Result<(), String> {
+        let messages = self.messages(report).await;
+        self.payloads(report, &messages).await;
+        self.cuts(report, &messages).await;
+        self.certificates(report).await;
+        Ok(())
+    }
+
+    /// Every message decodes, is its issuer's, and has its parents before it. Gives what each anchors.
+    async fn messages(&self, report: &mut CheckReport) -> BTreeMap<Id, Option<Id>> {
+        let network = self.genesis.network();
+        let mut known = BTreeMap::from([(protocol::Unsigned::root(network), None)]);
+        for index in 0..self.store.messages.next() {
+            let Some(message) = self.read::<Message>(&self.store.messages, "message", index, report).await else { continue };
+            if let Err(why) = message.verify(&network, self.genesis.subnet) {
+                report.damage(format!("message {index} ({}): {why}", message.id()));
+            }
+            if let Some(parent) = message.parents.iter().find(|p| !known.contains_key(*p)) {
+                report.damage(format!("message {index} ({}): its parent {parent} is missing", message.id()));
+            }
+            let blob = match &message.body {
+                Body::Readings { blob, .. } => Some(*blob),
+                Body::Data(_) => None,
+            };
+            known.insert(message.id(), blob);
+            report.messages += 1;
+        }
+        known
+    }
+
+    /// Every payload is the one its message names.
+    async fn payloads(&self, report: &mut CheckReport, messages: &BTreeMap<Id, Option<Id>>) {
+        for index in 0..self.store.payloads.next() {
+            let Some(record) = self.bytes(&self.store.payloads, "payload", index, report).await else { continue };
+            let Some((id, payload)) = record.split_first_chunk::<32>() else {
+                report.damage(format!("payload {index} is cut short"));
+                continue;
+            };
+            report.payloads += 1;
+            match messages.get(&Id(*id)) {
+                Some(Some(blob)) if *blob != Batch::blob_digest(payload) => report.damage(format!("payload {index} is not the one that message {} names", Id(*id))),
+                Some(_) if Batch::decode(payload).is_err() => report.damage(format!("payload {index} of message {} cannot be read", Id(*id))),
+                Some(_) => {}
+                None => report.notes.push(format!("payload {index} has no message: a crash came between; nobody was told of it")),
+            }
+        }
+    }
+
+    /// The milestones executed: one chain, each with the messages it says, in the tree of history, and with the
+    /// state that the next one says.
+    async fn cuts(&self, report: &mut CheckReport, messages: &BTreeMap<Id, Option<Id>>) {
+        let mut parent = self.genesis.milestone().digest();
+        let mut range = merkle::Range::default();
+        range.push(Milestone::history_leaf(&parent));
+        let (mut seen, mut order) = (BTreeSet::new(), Vec::new());
+        let height = self.state.height();
+        for h in 1..=height {
+            let Some(cut) = self.read::<CutRecord>(&self.store.cuts, "milestone", h, report).await else { return };
+            let m = &cut.milestone;
+            let holds = [
+                (m.height == h && m.parent == parent, "it does not follow the one before"),
+                (m.messages_root == Milestone::root_of_messages(&cut.counted), "its messages are not those of its root"),
+                (m.history_root == range.root(), "its history root is not the history"),
+                (cut.counted.iter().chain(&cut.void).all(|id| messages.contains_key(id)), "a message it confirmed is missing"),
+                (cut.counted.iter().chain(&cut.void).all(|id| seen.insert(*id)), "a message it confirmed was confirmed before"),
+            ];
+            for (_, why) in holds.iter().filter(|(ok, _)| !ok) {
+                report.damage(format!("milestone {h}: {why}"));
+            }
+            let places = (0u64..).zip(&cut.counted).map(|(i, id)| (*id, Some(i))).chain(cut.void.iter().map(|id| (*id, None)));
+            order.extend(places.map(|(id, index)| (id, Confirmation { height: h, index })));
+            parent = m.digest();
+            range.push(Milestone::history_leaf(&parent));
+            report.milestones += 1;
+        }
+        match history(&self.store.history, height + 1).await {
+            Ok(stored) if stored == range => {}
+            Ok(_) => report.damage("the tree of history is not that of the milestones"),
+            Err(why) => report.damage(why),
+        }
+        for position in 0..self.store.history.next() {
+            self.read::<Id>(&self.store.history, "node of the history", position, report).await;
+        }
+        let expected: BTreeMap<Id, Confirmation> = order.into_iter().collect();
+        for index in 0..self.store.confirmations.next() {
+            self.read::<Confirmation>(&self.store.confirmations, "confirmation", index, report).await;
+        }
+        for (id, confirmation) in expected {
+            match self.store.confirmations.get(id).await.map(|b| b.map(|b| Confirmation::decode(&b))) {
+                Ok(Some(Ok(stored))) if stored == confirmation => {}
+                _ => report.damage(format!("the confirmation of message {id} is missing or wrong")),
+            }
+        }
+    }
+
+    /// Marshal's milestones and certificates: each certificate holds.
+    async fn certificates(&self, report: &mut CheckReport) {
+        let (network, committee) = (self.genesis.network(), &self.genesis.committee);
+        for (first, last) in self.milestones.ranges().collect::<Vec<_>>() {
+            for height in first..=last {
+                match self.milestones.get(Identifier::Index(height)).await {
+                    Ok(Some(block)) if block.0.height == height => {}
+                    Ok(_) => report.damage(format!("archived milestone {height} is missing or another")),
+                    Err(why) => report.damage(format!("archived milestone {height}: {why}")),
+                }
+            }
+        }
+        for (first, last) in self.certificates.ranges().collect::<Vec<_>>() {
+            for height in first..=last {
+                let certificate = match self.certificates.get(Identifier::Index(height)).await {
+                    Ok(certificate) => certificate,
+                    Err(why) => {
+                        report.damage(format!("the certificate of milestone {height}: {why}"));
+                        continue;
+                    }
+                };
+                let Some(finalization) = certificate.as_ref().and_then(wire::finalization) else {
+                    report.damage(format!("the certificate of milestone {height} cannot be read"));
+                    continue;
+                };
+                if let Err(why) = finalization.verify(&network, committee) {
+                    report.damage(format!("the certificate of milestone {height}: {why}"));
+                }
+                if let Ok(Some(block)) = self.milestones.get(Identifier::Index(height)).await
+                    && wire::id(block.digest()) != finalization.digest
+                {
+                    report.damage(format!("the certificate at height {height} is of another milestone"));
+                }
+            }
+        }
+    }
+
+    async fn bytes(&self, table: &Table<tokio::Context>, what: &str, index: u64, report: &mut CheckReport) -> Option<Vec<u8>> {
+        match table.at(index).await {
+            Ok(Some(bytes)) => Some(bytes),
+            Ok(None) => {
+                report.damage(format!("{what} {index} is missing"));
+                None
+            }
+            Err(why) => {
+                report.damage(format!("{what} {index}: {why}"));
+                None
+            }
+        }
+    }
+
+    async fn read<T: Decode>(&self, table: &Table<tokio::Context>, what: &str, index: u64, report: &mut CheckReport) -> Option<T> {
+        let bytes = self.bytes(table, what, index, report).await?;
+        match T::decode(&bytes) {
+            Ok(value) => Some(value),
+            Err(why) => {
+                report.damage(format!("{what} {index}: {why}"));
+                None
+            }
+        }
+    }
+}
