@@ -266,6 +266,7 @@ fn shortened(text: &str, bytes_max: usize) -> String {
     text
 }
 
+#[allow(clippy::disallowed_methods, reason = "the clock that arrival times are read from")]
 fn system_time_us() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)

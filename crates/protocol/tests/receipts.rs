@@ -239,7 +239,7 @@ fn another_reading_salt_place_or_path_is_refused() {
         |r| r.salt[0] ^= 1,
         |r| r.leaf_index = 0,
         |r| r.leaf_index = u32::MAX,
-        |r| drop(r.batch_path.pop()),
+        |r| r.batch_path.truncate(r.batch_path.len() - 1),
     ];
     for change in changes {
         let mut receipt = sample::receipt();
@@ -305,7 +305,8 @@ fn an_anchor_must_have_the_milestone_in_its_history() {
         receipt.finalization = sample::finalization(anchor.milestone.digest(), &[0, 1, 2]);
         receipt.anchor = Some(anchor);
     };
-    let changes: [(fn(&mut Anchor), ReceiptError); 5] = [
+    type Change = (fn(&mut Anchor), ReceiptError);
+    let changes: [Change; 5] = [
         (|a| a.history_path.clear(), ReceiptError::History),
         (|a| a.milestone.history_root = merkle::empty_root(), ReceiptError::History),
         (|a| a.milestone.height = 1, ReceiptError::History),

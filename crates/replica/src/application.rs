@@ -3,7 +3,11 @@
 use crate::core::{Finalized, Link, Request, Requests, unix_ms};
 use crate::wire::{Block, Digest, Scheme, id};
 use commonware_actor::Feedback;
-use commonware_consensus::{Application, Heightable, Reporter, marshal::{Update, ancestry::Ancestry}, simplex::types::Context};
+use commonware_consensus::{
+    Application, Heightable, Reporter,
+    marshal::{Update, ancestry::Ancestry},
+    simplex::types::Context,
+};
 use commonware_cryptography::{Digested, Digestible, ed25519::PublicKey};
 use commonware_macros::select;
 use commonware_parallel::Sequential;

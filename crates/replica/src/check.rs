@@ -1,8 +1,11 @@
 //! `fsck`: reads everything a replica has on disk and says what does not hold.
 //!
-//! The engine repairs what a crash left torn when it opens a file, so the check works on a copy and then also
-//! compares: a file that opening would change was torn or damaged at its end.
+//! Twice: as files, whose checksums must match; and as records, which must decode, verify and fit together.
+//! The engine repairs what a crash left torn when it opens a file, so records are read from a copy.
 
+mod blobs;
+
+use self::blobs::Layout;
 use crate::core::history;
 use crate::replica::archive;
 use crate::state::State;
@@ -49,14 +52,15 @@ impl CheckReport {
 /// # Errors
 /// What kept it from checking at all: no copy could be made, or the engine cannot open the copy.
 pub fn check(directory: &Path, genesis: &Genesis) -> Result<CheckReport, String> {
-    let copy = tempfile::Builder::new().prefix("wattle-check-").tempdir().map_err(|e| format!("no temporary directory can be made: {e}"))?;
+    let copy =
+        tempfile::Builder::new().prefix("wattle-check-").tempdir().map_err(|e| format!("no temporary directory can be made: {e}"))?;
     let files = copy_tree(directory, copy.path()).map_err(|e| format!("{} cannot be copied: {e}", directory.display()))?;
     let mut report = CheckReport::default();
     let opened = catch_unwind(AssertUnwindSafe(|| {
         let config = tokio::Config::new().with_storage_directory(copy.path()).with_worker_threads(1);
         tokio::Runner::new(config).start(|context| async {
-            let result = Checker::open(context, genesis).await?.run(&mut report).await;
-            result
+            let checker = Checker::open(context, genesis).await?;
+            checker.run(&mut report).await
         })
     }));
     match opened {
@@ -65,17 +69,24 @@ pub fn check(directory: &Path, genesis: &Genesis) -> Result<CheckReport, String>
         Err(_) => report.damage("the engine cannot open the storage: a file it needs is damaged"),
     }
     for file in files {
-        let (before, after) = (fs::read(directory.join(&file)), fs::read(copy.path().join(&file)));
-        match (before, after) {
-            (Ok(before), Ok(after)) if before == after => {}
-            (Ok(before), Ok(after)) => {
-                let at = before.iter().zip(&after).position(|(a, b)| a != b).unwrap_or_else(|| before.len().min(after.len()));
-                report.damage(format!("{}: torn or damaged from byte {at} on: the next start would cut it there", file.display()));
-            }
-            _ => report.damage(format!("{}: torn or damaged: the next start would remove it", file.display())),
-        }
+        compare(&file, directory, copy.path(), &mut report);
     }
     Ok(report)
+}
+
+/// Checks a file's own checksums, and whether opening the tables cut something off it.
+fn compare(file: &Path, original: &Path, copy: &Path, report: &mut CheckReport) {
+    let layout = Layout::of(file);
+    let before = match fs::read(original.join(file)) {
+        Ok(before) => before,
+        Err(why) => return report.damage(format!("{}: cannot be read: {why}", file.display())),
+    };
+    for fault in blobs::faults(layout, &before) {
+        report.damage(format!("{}: {fault}", file.display()));
+    }
+    if layout == Layout::Values && fs::read(copy.join(file)).ok().as_ref() != Some(&before) {
+        report.damage(format!("{}: torn or damaged at its end: the next start would cut it", file.display()));
+    }
 }
 
 /// Copies every file below `from`; gives their names relative to it.
@@ -119,7 +130,9 @@ impl<'a> Checker<'a> {
             store: Store::open(&context, "node", &cache).await.map_err(|e| text(&e))?,
             state: State::open(context.child("state"), "node", &cache).await.map_err(|e| text(&e))?,
             certificates: Certificates::init(context.child("certificates"), config).await.map_err(|e| text(&e))?,
-            milestones: Milestones::init(context.child("milestones"), archive("node", "milestones", &cache, ())).await.map_err(|e| text(&e))?,
+            milestones: Milestones::init(context.child("milestones"), archive("node", "milestones", &cache, ()))
+                .await
+                .map_err(|e| text(&e))?,
         })
     }
 
@@ -163,8 +176,12 @@ impl<'a> Checker<'a> {
             };
             report.payloads += 1;
             match messages.get(&Id(*id)) {
-                Some(Some(blob)) if *blob != Batch::blob_digest(payload) => report.damage(format!("payload {index} is not the one that message {} names", Id(*id))),
-                Some(_) if Batch::decode(payload).is_err() => report.damage(format!("payload {index} of message {} cannot be read", Id(*id))),
+                Some(Some(blob)) if *blob != Batch::blob_digest(payload) => {
+                    report.damage(format!("payload {index} is not the one that message {} names", Id(*id)))
+                }
+                Some(_) if Batch::decode(payload).is_err() => {
+                    report.damage(format!("payload {index} of message {} cannot be read", Id(*id)))
+                }
                 Some(_) => {}
                 None => report.notes.push(format!("payload {index} has no message: a crash came between; nobody was told of it")),
             }

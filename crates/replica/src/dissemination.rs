@@ -64,7 +64,12 @@ pub(crate) struct Channels<S, R> {
 
 /// Starts the three and gives the ways out.
 pub(crate) fn start<E, S, R>(
-    context: &E, me: PublicKey, peers: impl Provider<PublicKey = PublicKey>, blocker: impl Blocker<PublicKey = PublicKey>, port: Port, channels: Channels<S, R>,
+    context: &E,
+    me: PublicKey,
+    peers: impl Provider<PublicKey = PublicKey>,
+    blocker: impl Blocker<PublicKey = PublicKey>,
+    port: Port,
+    channels: Channels<S, R>,
 ) -> Outlets
 where
     E: Engine,

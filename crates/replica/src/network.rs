@@ -9,7 +9,10 @@ use commonware_consensus::{marshal, marshal::standard::Standard, simplex};
 use commonware_cryptography::{ChaCha20Poly1305, ed25519};
 use commonware_p2p::{Address, AddressableManager, authenticated::lookup};
 use commonware_runtime::{Handle as Task, Network, Quota, Resolver};
-use commonware_stream::{cups::{self, Cups}, sake::{self, Sake}};
+use commonware_stream::{
+    cups::{self, Cups},
+    sake::{self, Sake},
+};
 use commonware_utils::{NZU32, NZUsize, TryCollect as _, ordered::Map};
 use protocol::{Genesis, PublicKey, SecretKey};
 use std::collections::BTreeMap;

@@ -9,10 +9,23 @@ use crate::dissemination::{self, Port};
 use crate::handle::Handle;
 use crate::wire::{Block, Certificate, Digest, Scheme, private_key, public_key};
 use commonware_broadcast::buffered;
-use commonware_consensus::marshal::{self, Start, core::Actor, resolver::p2p as backfill, standard::{Inline, Standard}};
-use commonware_consensus::simplex::{self, config::{Floor, ForwardPolicy, SkipBudget, SkipPolicy}, elector::RoundRobin};
+use commonware_consensus::marshal::{
+    self, Start,
+    core::Actor,
+    resolver::p2p as backfill,
+    standard::{Inline, Standard},
+};
+use commonware_consensus::simplex::{
+    self,
+    config::{Floor, ForwardPolicy, SkipBudget, SkipPolicy},
+    elector::RoundRobin,
+};
 use commonware_consensus::types::{Epoch, FixedEpocher, ViewDelta};
-use commonware_cryptography::{Digested, Sha256, certificate::{ConstantProvider, Verifier as _}, ed25519::{PrivateKey, PublicKey}};
+use commonware_cryptography::{
+    Digested, Sha256,
+    certificate::{ConstantProvider, Verifier as _},
+    ed25519::{PrivateKey, PublicKey},
+};
 use commonware_p2p::{Blocker, Provider, Receiver, Sender};
 use commonware_parallel::Sequential;
 use commonware_runtime::{Clock, Handle as Task, Metrics, Spawner, Storage, Supervisor, buffer::paged::CacheRef};
@@ -115,7 +128,11 @@ fn identity(options: &Options) -> Result<Identity, StartError> {
 /// # Errors
 /// [`StartError`] if the options do not fit together.
 pub fn start<E, S, R>(
-    context: E, options: Options, peers: impl Provider<PublicKey = PublicKey>, blocker: impl Blocker<PublicKey = PublicKey>, channels: Channels<S, R>,
+    context: E,
+    options: Options,
+    peers: impl Provider<PublicKey = PublicKey>,
+    blocker: impl Blocker<PublicKey = PublicKey>,
+    channels: Channels<S, R>,
 ) -> Result<(Handle, Task<()>), StartError>
 where
     E: Engine,
@@ -151,8 +168,14 @@ pub(crate) fn archive<C>(prefix: &str, name: &str, cache: &CacheRef, codec_confi
 
 #[allow(clippy::too_many_arguments, reason = "called once, to wire everything")]
 async fn run<E, S, R>(
-    context: E, options: Options, identity: Identity, peers: impl Provider<PublicKey = PublicKey>, blocker: impl Blocker<PublicKey = PublicKey>,
-    channels: Channels<S, R>, requests: Requests, inbox: mpsc::Receiver<Request>,
+    context: E,
+    options: Options,
+    identity: Identity,
+    peers: impl Provider<PublicKey = PublicKey>,
+    blocker: impl Blocker<PublicKey = PublicKey>,
+    channels: Channels<S, R>,
+    requests: Requests,
+    inbox: mpsc::Receiver<Request>,
 ) -> Result<(), CoreError>
 where
     E: Engine,
@@ -161,7 +184,8 @@ where
 {
     let Options { genesis, key, pace, prefix } = options;
     let namespace = consensus_namespace(&genesis.network());
-    let scheme = Scheme::signer(&namespace, identity.committee.clone(), identity.key.clone()).ok_or(CoreError::Inconsistent("the key is not in the committee"))?;
+    let scheme = Scheme::signer(&namespace, identity.committee.clone(), identity.key.clone())
+        .ok_or(CoreError::Inconsistent("the key is not in the committee"))?;
     let cache = CacheRef::new(NZU16!(4096), NZUsize!(1024));
     let first = Digested::compute(Block(genesis.milestone()), &Sequential).await;
     let epocher = FixedEpocher::new(NZU64!(EPOCH_MILESTONES));
@@ -172,7 +196,8 @@ where
         context.child("certificates"),
         archive(&prefix, "certificates", &cache, Scheme::certificate_codec_config_unbounded()),
     );
-    let milestones = prunable::Archive::<EightCap, E, Digest, Arc<Block>>::init(context.child("milestones"), archive(&prefix, "milestones", &cache, ()));
+    let milestones =
+        prunable::Archive::<EightCap, E, Digest, Arc<Block>>::init(context.child("milestones"), archive(&prefix, "milestones", &cache, ()));
     let config = marshal::Config {
         provider: ConstantProvider::<Scheme, Epoch>::new(scheme.clone()),
         epocher: epocher.clone(),
@@ -191,7 +216,8 @@ where
         strategy: Sequential,
     };
     let (certificates, milestones) = (certificates.await.map_err(opening)?, milestones.await.map_err(opening)?);
-    let (actor, chain, _) = Actor::<_, Standard<Block>, _, _, _, _, _>::init(context.child("marshal"), certificates, milestones, config).await;
+    let (actor, chain, _) =
+        Actor::<_, Standard<Block>, _, _, _, _, _>::init(context.child("marshal"), certificates, milestones, config).await;
     let backfill = backfill::init(
         context.child("backfill"),
         backfill::Config {

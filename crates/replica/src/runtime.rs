@@ -18,7 +18,9 @@ where
     Fut: Future<Output = T>,
 {
     let config = tokio::Config::new().with_storage_directory(storage).with_worker_threads(workers.max(1)).with_tcp_nodelay(Some(true));
-    tokio::Runner::new(config).start(|context| main(Runtime(Arc::new(Inner { context, started: AtomicU64::new(0), ended: Notify::new(), failed: AtomicBool::new(false) }))))
+    tokio::Runner::new(config).start(|context| {
+        main(Runtime(Arc::new(Inner { context, started: AtomicU64::new(0), ended: Notify::new(), failed: AtomicBool::new(false) })))
+    })
 }
 
 struct Inner {

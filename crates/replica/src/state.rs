@@ -132,7 +132,12 @@ impl<E: Disk + Spawner> State<E> {
     }
 
     /// The state after applying `messages`, in order, as milestone `height` on top of `parent`.
-    pub(crate) async fn speculate(&self, parent: Option<&Speculation>, height: u64, messages: &[Arc<Message>]) -> Result<Speculation, StateError> {
+    pub(crate) async fn speculate(
+        &self,
+        parent: Option<&Speculation>,
+        height: u64,
+        messages: &[Arc<Message>],
+    ) -> Result<Speculation, StateError> {
         let db = self.db()?;
         let base = self.read(parent, messages.iter().flat_map(|m| ledger::touched(m)).collect()).await?;
         let mut overlay = Overlay::new(&base);

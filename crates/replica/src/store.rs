@@ -69,7 +69,13 @@ pub(crate) struct Table<E: Disk> {
 }
 
 impl<E: Disk> Table<E> {
-    pub(crate) async fn open(context: E, prefix: &str, name: &'static str, items: NonZeroU64, cache: &CacheRef) -> Result<Self, StoreError> {
+    pub(crate) async fn open(
+        context: E,
+        prefix: &str,
+        name: &'static str,
+        items: NonZeroU64,
+        cache: &CacheRef,
+    ) -> Result<Self, StoreError> {
         let config = prunable::Config {
             translator: EightCap,
             metadata_partition: format!("{prefix}-{name}-metadata"),

@@ -93,7 +93,6 @@ impl Deref for AppState {
 }
 
 /// Every route.
-#[must_use]
 fn router(state: AppState) -> Router {
     Router::new()
         .route("/api/v1/status", get(status::status))

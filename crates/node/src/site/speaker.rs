@@ -37,6 +37,7 @@ impl Speaker {
         mut active: mpsc::Receiver<()>,
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), SiteError> {
+        #[allow(clippy::disallowed_methods, reason = "a time for people to read")]
         let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(0));
         self.say(&Topic::Active(self.name.clone()), json!({ "at_ms": at_ms }).to_string().into_bytes()).await;
         let tangle = Topic::Tangle(self.name.clone());

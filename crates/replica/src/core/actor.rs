@@ -5,8 +5,8 @@ use super::request::{Finalized, Link, Request};
 use crate::handle::{Event, IssueError};
 use crate::state::{State, StateError};
 use crate::store::{Disk, Store, StoreError};
-use crate::wire::{Digest, Frame, Scheme, digest};
 use crate::wire::Block;
+use crate::wire::{Digest, Frame, Scheme, digest};
 use commonware_consensus::marshal::{core::Mailbox, standard::Standard};
 use commonware_macros::select;
 use commonware_runtime::Spawner;
@@ -123,7 +123,11 @@ pub(crate) struct Core<E: Disk + Spawner> {
 
 impl<E: Disk + Spawner> Core<E> {
     /// Runs until every way to ask it is gone, or storage fails.
-    pub(crate) async fn run(mut self, mut requests: mpsc::Receiver<Request>, mut finalized: mpsc::UnboundedReceiver<Finalized>) -> Result<(), CoreError> {
+    pub(crate) async fn run(
+        mut self,
+        mut requests: mpsc::Receiver<Request>,
+        mut finalized: mpsc::UnboundedReceiver<Finalized>,
+    ) -> Result<(), CoreError> {
         loop {
             let deadline = self.deadline();
             select! {

@@ -103,8 +103,7 @@ impl<E: Disk + Spawner> Core<E> {
             }
         }
         let floor = self.unconfirmed.first().copied().unwrap_or_else(|| self.store.messages.next());
-        let record =
-            CutRecord { floor, milestone: (*cut.milestone).clone(), counted: cut.counted.clone(), void: cut.void.clone() };
+        let record = CutRecord { floor, milestone: (*cut.milestone).clone(), counted: cut.counted.clone(), void: cut.void.clone() };
         self.store.cuts.put(height, link.digest, &record.encode()).await?;
         let mut range = self.executed.range.clone();
         let nodes = range.push(Milestone::history_leaf(&link.digest));
@@ -119,7 +118,10 @@ impl<E: Disk + Spawner> Core<E> {
     async fn rejoin(&mut self) -> Result<(), CoreError> {
         let accounts = self.state.read(None, BTreeSet::from([Key::Account(self.me)])).await?;
         if let Some(account) = ledger::read_account(&accounts, self.me).map_err(crate::state::StateError::from)? {
-            tracing::warn!("own messages are void: this node had issued others of the same sequence; going on from {}", account.next_sequence);
+            tracing::warn!(
+                "own messages are void: this node had issued others of the same sequence; going on from {}",
+                account.next_sequence
+            );
             self.own.next_sequence = account.next_sequence;
             self.own.counted = account.next_sequence;
             self.own.last = account.last;

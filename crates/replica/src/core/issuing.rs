@@ -23,7 +23,10 @@ pub(crate) fn unix_ms(time: SystemTime) -> u64 {
 impl<E: Disk + Spawner> Core<E> {
     /// Builds, signs and inserts a message. The answer goes out once it is durable.
     pub(super) async fn issue(
-        &mut self, body: Body, payload: Option<Vec<u8>>, reply: oneshot::Sender<Result<Id, IssueError>>,
+        &mut self,
+        body: Body,
+        payload: Option<Vec<u8>>,
+        reply: oneshot::Sender<Result<Id, IssueError>>,
     ) -> Result<(), CoreError> {
         let waiting = self.own.next_sequence.saturating_sub(self.own.counted);
         let refusal = if waiting >= OWN_UNCONFIRMED_MAX { Err(IssueError::Backlog(waiting)) } else { check(&body, payload.as_deref()) };
@@ -79,7 +82,9 @@ impl<E: Disk + Spawner> Core<E> {
 fn check(body: &Body, payload: Option<&[u8]>) -> Result<(), IssueError> {
     Body::decode(&body.encode()).map_err(IssueError::Invalid)?;
     match (body, payload) {
-        (Body::Readings { blob, bytes, .. }, Some(payload)) if Batch::blob_digest(payload) == *blob && payload.len() == *bytes as usize => Ok(()),
+        (Body::Readings { blob, bytes, .. }, Some(payload)) if Batch::blob_digest(payload) == *blob && payload.len() == *bytes as usize => {
+            Ok(())
+        }
         (Body::Data(_), None) => Ok(()),
         _ => Err(IssueError::Payload),
     }

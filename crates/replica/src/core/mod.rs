@@ -24,5 +24,5 @@ mod startup;
 
 pub(crate) use actor::{ANNOUNCED_MAX, Core, CoreError, Limits, Outlets};
 pub(crate) use issuing::unix_ms;
-pub(crate) use startup::{Setup, history};
 pub(crate) use request::{Finalized, Link, Request, Requests};
+pub(crate) use startup::{Setup, history};

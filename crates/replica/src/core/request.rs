@@ -26,26 +26,69 @@ pub(crate) struct Finalized {
 
 pub(crate) enum Request {
     /// Issue a message.
-    Issue { body: Body, payload: Option<Vec<u8>>, reply: oneshot::Sender<Result<Id, IssueError>> },
-    Status { reply: oneshot::Sender<Status> },
-    Message { id: Id, reply: oneshot::Sender<Option<MessageRecord>> },
-    RecentMessages { limit: usize, reply: oneshot::Sender<Vec<MessageRecord>> },
-    Milestone { height: u64, reply: oneshot::Sender<Option<MilestoneRecord>> },
-    Evidence { id: Id, reply: oneshot::Sender<Result<Evidence, EvidenceError>> },
-    Payload { blob: Id, reply: oneshot::Sender<Option<Vec<u8>>> },
-    OwnPayloads { skip: usize, limit: usize, reply: oneshot::Sender<Vec<(MessageRecord, Vec<u8>)>> },
-    Subscribe { events: mpsc::Sender<Event>, reply: oneshot::Sender<()> },
+    Issue {
+        body: Body,
+        payload: Option<Vec<u8>>,
+        reply: oneshot::Sender<Result<Id, IssueError>>,
+    },
+    Status {
+        reply: oneshot::Sender<Status>,
+    },
+    Message {
+        id: Id,
+        reply: oneshot::Sender<Option<MessageRecord>>,
+    },
+    RecentMessages {
+        limit: usize,
+        reply: oneshot::Sender<Vec<MessageRecord>>,
+    },
+    Milestone {
+        height: u64,
+        reply: oneshot::Sender<Option<MilestoneRecord>>,
+    },
+    Evidence {
+        id: Id,
+        reply: oneshot::Sender<Result<Evidence, EvidenceError>>,
+    },
+    Payload {
+        blob: Id,
+        reply: oneshot::Sender<Option<Vec<u8>>>,
+    },
+    OwnPayloads {
+        skip: usize,
+        limit: usize,
+        reply: oneshot::Sender<Vec<(MessageRecord, Vec<u8>)>>,
+    },
+    Subscribe {
+        events: mpsc::Sender<Event>,
+        reply: oneshot::Sender<()>,
+    },
     /// Messages a peer pushed.
     Pushed(Frame),
     /// Tips a peer has.
     Announced(Vec<Id>),
     /// A peer's answer to a pull.
-    Delivered { key: Id, value: bytes::Bytes, verdict: oneshot::Sender<Outcome> },
+    Delivered {
+        key: Id,
+        value: bytes::Bytes,
+        verdict: oneshot::Sender<Outcome>,
+    },
     /// A peer pulls.
-    Asked { key: Id, answer: oneshot::Sender<bytes::Bytes> },
+    Asked {
+        key: Id,
+        answer: oneshot::Sender<bytes::Bytes>,
+    },
     /// Build a milestone on top of the last of `chain` (oldest first; older ones may be executed already).
     /// `None` if there is nothing to confirm and `heartbeat` is false.
-    Propose { chain: Vec<Link>, now_ms: u64, heartbeat: bool, reply: oneshot::Sender<Option<Milestone>> },
+    Propose {
+        chain: Vec<Link>,
+        now_ms: u64,
+        heartbeat: bool,
+        reply: oneshot::Sender<Option<Milestone>>,
+    },
     /// Check the last of `chain`. Answered once everything it names is here and durable.
-    Verify { chain: Vec<Link>, reply: oneshot::Sender<bool> },
+    Verify {
+        chain: Vec<Link>,
+        reply: oneshot::Sender<bool>,
+    },
 }

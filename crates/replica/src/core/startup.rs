@@ -34,7 +34,12 @@ pub(crate) struct Setup {
 impl<E: Disk + Spawner> Core<E> {
     /// Opens archive and state and loads what is not confirmed.
     pub(crate) async fn open(
-        context: E, setup: Setup, cache: &CacheRef, chain: Mailbox<Scheme, Standard<Block>>, outlets: Outlets, bell: Arc<Notify>,
+        context: E,
+        setup: Setup,
+        cache: &CacheRef,
+        chain: Mailbox<Scheme, Standard<Block>>,
+        outlets: Outlets,
+        bell: Arc<Notify>,
     ) -> Result<Self, CoreError> {
         let Setup { genesis, key, prefix, limits } = setup;
         let network = genesis.network();

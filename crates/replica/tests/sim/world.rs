@@ -76,7 +76,12 @@ impl World {
             <ed25519::PrivateKey as commonware_codec::DecodeExt<()>>::decode(bytes).unwrap().public_key()
         };
         let peers: Vec<_> = keys.iter().map(engine_key).collect();
-        let config = simulated::Config { max_size: 2 * 1024 * 1024, max_peers_per_set: NZUsize!(8), disconnect_on_block: true, tracked_peer_sets: NZUsize!(2) };
+        let config = simulated::Config {
+            max_size: 2 * 1024 * 1024,
+            max_peers_per_set: NZUsize!(8),
+            disconnect_on_block: true,
+            tracked_peer_sets: NZUsize!(2),
+        };
         let (network, oracle) = simulated::Network::new_with_peers(context.child("network"), config, peers.clone()).await;
         network.start();
         let link = Link { latency: Duration::from_millis(5), jitter: Duration::from_millis(2), success_rate: probability!(1.0) };
