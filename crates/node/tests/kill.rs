@@ -12,7 +12,7 @@ use support::{CONFIRM_TIMEOUT, Net, Process, table, until, verify};
 const READINGS: u64 = 6_000;
 const REPLAY_TIMEOUT: Duration = Duration::from_secs(180);
 
-/// The issue's own sentence: kill −9 of any one node in mid-replay, then restart; every acknowledged reading is
+/// Kill −9 of any one node in mid-replay, then restart; every acknowledged reading is
 /// confirmed exactly once. First a validator, then the node that the devices talk to.
 #[test]
 fn nothing_acknowledged_is_lost_or_doubled() {

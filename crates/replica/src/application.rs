@@ -93,7 +93,9 @@ impl<E: Clock> Application<E> for Proposer {
     async fn propose(&mut self, (clock, _): (E, Self::Context), ancestry: impl Ancestry<Block>, (): ()) -> Option<Digested<Block>> {
         let chain = self.chain(ancestry).await;
         let parent = chain.last()?.milestone.clone();
-        let (earliest, heartbeat) = (at(parent.time_ms) + self.pace.gap, at(parent.time_ms) + self.pace.heartbeat);
+        let earliest = at(parent.time_ms) + self.pace.gap;
+        // the first milestone comes at once: it shows that the committee is there
+        let heartbeat = if parent.height == 0 { earliest } else { at(parent.time_ms) + self.pace.heartbeat };
         let milestone = loop {
             let now = clock.current();
             if now < earliest {
@@ -148,10 +150,12 @@ impl Reporter for Sink {
 
     fn report(&mut self, update: Self::Activity) -> Feedback {
         if let Update::Block(block, ack) = update {
-            self.final_height.fetch_max(block.height().get(), Ordering::AcqRel);
+            let height = block.height().get();
             if self.finalized.send(Finalized { link: link(&block), ack }).is_err() {
                 return Feedback::Closed;
             }
+            // after the sending: a chain cut at this height finds the milestone waiting in the core, or executed
+            self.final_height.fetch_max(height, Ordering::AcqRel);
         }
         Feedback::Ok
     }

@@ -79,6 +79,14 @@ pub(crate) fn free_plan(name: Name, site: Name, nodes: u16) -> Result<(Plan, Vec
     Ok((Plan { name, site, nodes: ports, broker }, notes))
 }
 
+impl NodeProcess {
+    /// Whether it has executed a milestone beyond genesis.
+    fn has_milestone(&self) -> bool {
+        let status: Result<serde_json::Value, _> = self.client.json("/api/v1/status");
+        status.is_ok_and(|s| s.pointer("/ledger/height").and_then(serde_json::Value::as_u64).is_some_and(|h| h > 0))
+    }
+}
+
 impl Network {
     /// Writes a network into `directory` and starts its nodes. They are not ready yet.
     ///
@@ -113,7 +121,7 @@ impl Network {
         Ok(network)
     }
 
-    /// Waits until every node says that it is well.
+    /// Waits until every node is well and has executed the network's first milestone: the committee is there.
     ///
     /// # Errors
     /// [`Failure`] if one ends instead, or takes too long.
@@ -121,7 +129,7 @@ impl Network {
         let start = Instant::now();
         loop {
             self.alive()?;
-            let waiting = tokio::task::block_in_place(|| self.nodes.iter().find(|n| !n.client.healthy()));
+            let waiting = tokio::task::block_in_place(|| self.nodes.iter().find(|n| !n.client.healthy() || !n.has_milestone()));
             let Some(node) = waiting else { return Ok(()) };
             if start.elapsed() > START_TIMEOUT {
                 let what = format!("{} is not ready after {} s", node.name, START_TIMEOUT.as_secs());

@@ -129,7 +129,7 @@ impl<E: Disk + Spawner> Core<E> {
         mut finalized: mpsc::UnboundedReceiver<Finalized>,
     ) -> Result<(), CoreError> {
         loop {
-            let deadline = self.deadline();
+            let (deadline, waiting) = (self.deadline(), self.jobs.len());
             select! {
                 _ = self.context.sleep_until(deadline) => {},
                 item = finalized.recv() => match item {
@@ -145,13 +145,13 @@ impl<E: Disk + Spawner> Core<E> {
                 let Ok(request) = requests.try_recv() else { break };
                 self.handle(request).await?;
             }
+            self.settle_issues().await?;
             while let Ok(item) = finalized.try_recv() {
                 self.finalized.push_back(item);
             }
-            self.settle_issues().await?;
-            if std::mem::take(&mut self.grown) || !self.finalized.is_empty() {
-                self.execute_finalized().await?;
-                self.retry_jobs().await?;
+            let executed = self.execute_finalized().await?;
+            if std::mem::take(&mut self.grown) || executed || self.jobs.len() > waiting {
+                self.try_jobs().await?;
             }
             self.pull_missing();
             self.push_outbox();
@@ -188,8 +188,9 @@ impl<E: Disk + Spawner> Core<E> {
             }
             Request::Delivered { key, value, verdict } => self.delivered(key, &value, verdict).await?,
             Request::Asked { key, answer } => self.produce(key, answer).await?,
-            Request::Propose { chain, now_ms, heartbeat, reply } => self.job(Job::Propose { chain, now_ms, heartbeat, reply }).await?,
-            Request::Verify { chain, reply } => self.job(Job::Verify { chain, reply }).await?,
+            // taken up at the end of the round, when what is final by now has been executed
+            Request::Propose { chain, now_ms, heartbeat, reply } => self.jobs.push(Job::Propose { chain, now_ms, heartbeat, reply }),
+            Request::Verify { chain, reply } => self.jobs.push(Job::Verify { chain, reply }),
             Request::Subscribe { events, reply } => {
                 self.subscribers.push(events);
                 let _ = reply.send(());

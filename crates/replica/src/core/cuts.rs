@@ -64,7 +64,7 @@ struct Confirms {
 
 impl<E: Disk + Spawner> Core<E> {
     /// Tries a question of consensus; keeps it if messages are missing.
-    pub(super) async fn job(&mut self, job: Job) -> Result<(), CoreError> {
+    async fn job(&mut self, job: Job) -> Result<(), CoreError> {
         let (Job::Propose { chain, .. } | Job::Verify { chain, .. }) = &job;
         match self.evaluate(chain).await? {
             Evaluation::Waits(missing) => {
@@ -98,8 +98,8 @@ impl<E: Disk + Spawner> Core<E> {
         Ok(())
     }
 
-    /// Tries again what waited for messages.
-    pub(super) async fn retry_jobs(&mut self) -> Result<(), CoreError> {
+    /// Takes up what is new, and again what waited for messages.
+    pub(super) async fn try_jobs(&mut self) -> Result<(), CoreError> {
         for job in std::mem::take(&mut self.jobs) {
             let abandoned = match &job {
                 Job::Propose { reply, .. } => reply.is_closed(),
@@ -141,7 +141,11 @@ impl<E: Disk + Spawner> Core<E> {
     async fn evaluate_one(&mut self, link: &Link) -> Result<Evaluation, CoreError> {
         let m = &link.milestone;
         let Some(base) = self.base(&m.parent)? else {
-            return Ok(Evaluation::Fails("its parent is not known"));
+            return Ok(match self.finalized.is_empty() {
+                true => Evaluation::Fails("its parent is not known"),
+                // the chain begins with a milestone that is final but waits for messages: so does this one
+                false => Evaluation::Waits(Vec::new()),
+            });
         };
         let rules = [
             (m.height == base.height + 1, "its height is not its parent's plus one"),

@@ -17,12 +17,16 @@ use std::time::Duration;
 const EXECUTED_TOGETHER_MAX: usize = 64;
 
 impl<E: Disk + Spawner> Core<E> {
-    /// Executes what is final and complete, in order; syncs once; then acknowledges and tells.
-    pub(super) async fn execute_finalized(&mut self) -> Result<(), CoreError> {
+    /// Executes what is final and complete, in order; syncs once; then acknowledges and tells. Gives whether
+    /// anything was executed.
+    pub(super) async fn execute_finalized(&mut self) -> Result<bool, CoreError> {
         let (mut acks, mut events) = (Vec::new(), Vec::new());
         while let Some(front) = self.finalized.front().filter(|_| acks.len() < EXECUTED_TOGETHER_MAX) {
             let link = front.link.clone();
             if link.milestone.height > self.executed.height {
+                if link.milestone.parent != self.executed.digest {
+                    return Err(CoreError::Diverged { height: link.milestone.height, why: "it does not follow the last one executed" });
+                }
                 match self.evaluate(std::slice::from_ref(&link)).await? {
                     Evaluation::Holds => events.push(self.execute(&link).await?),
                     Evaluation::Waits(missing) => {
@@ -43,7 +47,7 @@ impl<E: Disk + Spawner> Core<E> {
         }
         acks.into_iter().for_each(|ack| ack.acknowledge());
         events.iter().for_each(|event| self.emit(event));
-        Ok(())
+        Ok(!events.is_empty())
     }
 
     async fn execute(&mut self, link: &Link) -> Result<Event, CoreError> {
