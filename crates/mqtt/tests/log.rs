@@ -622,3 +622,24 @@ proptest! {
         prop_assert!(SiteLog::check(dir.path()).unwrap().is_sound());
     }
 }
+
+/// A device that numbers its readings and sends no time: each copy gets the time of its own arrival, and used to be kept.
+#[tokio::test]
+async fn a_numbered_reading_is_kept_once_whatever_its_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let numbered = |time_us: u64, value: f64| Reading {
+        topic: "s1/m1/sense/power".parse().unwrap(),
+        time_us,
+        sequence: Some(41),
+        unit: None,
+        value: Value::number(value).unwrap(),
+    };
+    let entry = |reading| Entry { origin: None, dup: false, readings: vec![reading] };
+    let log = SiteLog::open(dir.path(), LogConfig::default()).unwrap();
+    assert!(matches!(log.append(entry(numbered(1_000, 2.0))).await, Ok(Appended::Stored { .. })));
+    assert!(matches!(log.append(entry(numbered(2_000, 2.0))).await, Ok(Appended::Duplicate)));
+    assert!(matches!(log.append(entry(numbered(3_000, 2.5))).await, Ok(Appended::Stored { .. })), "another value is another reading");
+    drop(log);
+    let log = SiteLog::open(dir.path(), LogConfig::default()).unwrap();
+    assert!(matches!(log.append(entry(numbered(4_000, 2.0))).await, Ok(Appended::Duplicate)), "recognised after a restart too");
+}

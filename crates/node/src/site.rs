@@ -42,6 +42,7 @@ use tokio::task::JoinSet;
 
 /// Batches issued and not confirmed; then the site waits and its log grows.
 pub(crate) const IN_FLIGHT_BATCHES_MAX: usize = 4096;
+const _: () = assert!((IN_FLIGHT_BATCHES_MAX as u64) < replica::OWN_UNCONFIRMED_MAX);
 /// Confirmations that a slow listener may be behind.
 const FEED_MAX: usize = 256;
 /// Readings listed in one entry of the feed.

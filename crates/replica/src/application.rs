@@ -1,6 +1,7 @@
 //! What consensus asks of us: propose a milestone, check one, take one that is final.
 
 use crate::core::{Finalized, Link, Request, Requests, unix_ms};
+use crate::replica::LEADER_TIMEOUT;
 use crate::wire::{Block, Digest, Scheme, id};
 use commonware_actor::Feedback;
 use commonware_consensus::{
@@ -22,6 +23,11 @@ use std::time::{Duration, SystemTime};
 
 /// How far a milestone's time may be ahead of our clock before we refuse it. Up to there we wait for the clock.
 const CLOCK_SKEW_MAX: Duration = Duration::from_millis(500);
+
+/// A leader begins no milestone in the last moments of its view: some would vote for it, others would have
+/// given the view up, and neither side would have a quorum until the view's very end.
+const TOO_LATE: Duration = Duration::from_millis(60);
+const _: () = assert!(TOO_LATE.as_millis() < LEADER_TIMEOUT.as_millis() / 2);
 
 /// How milestones follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +97,7 @@ impl<E: Clock> Application<E> for Proposer {
     /// Waits for something to confirm, past the leader's timeout if need be: an idle view is skipped and
     /// leaves nothing behind. Consensus drops this future when the view is over.
     async fn propose(&mut self, (clock, _): (E, Self::Context), ancestry: impl Ancestry<Block>, (): ()) -> Option<Digested<Block>> {
+        let entered = clock.current();
         let chain = self.chain(ancestry).await;
         let parent = chain.last()?.milestone.clone();
         let earliest = at(parent.time_ms) + self.pace.gap;
@@ -102,6 +109,9 @@ impl<E: Clock> Application<E> for Proposer {
                 // collect work until the pace allows another milestone
                 clock.sleep_until(earliest).await;
                 continue;
+            }
+            if now > entered + LEADER_TIMEOUT.saturating_sub(TOO_LATE) && now < heartbeat {
+                return None; // the next leader's view is about to begin
             }
             if let Some(milestone) = self.build(&chain, unix_ms(now), now >= heartbeat).await {
                 break milestone;

@@ -16,6 +16,7 @@ use commonware_runtime::{Runner as _, Supervisor as _, buffer::paged::CacheRef, 
 use commonware_storage::archive::{Archive as _, Identifier, prunable};
 use commonware_storage::translator::EightCap;
 use commonware_utils::{NZU16, NZUsize};
+use ledger::{Key, MemoryStore, Overlay};
 use protocol::{Batch, Body, Decode, Genesis, Id, Message, Milestone, merkle};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -47,11 +48,12 @@ impl CheckReport {
 }
 
 /// Checks the storage of the replica with prefix `"node"` in `directory`, which no process may be using.
-/// Changes nothing; needs room for a copy in the temporary directory.
+/// Changes nothing; needs room for a copy in the temporary directory. Hands each batch that this node anchored
+/// to `batches`, with the message that names it, so that a caller can compare what it keeps of them.
 ///
 /// # Errors
-/// What kept it from checking at all: no copy could be made, or the engine cannot open the copy.
-pub fn check(directory: &Path, genesis: &Genesis) -> Result<CheckReport, String> {
+/// What kept it from checking at all: no copy could be made.
+pub fn check(directory: &Path, genesis: &Genesis, batches: &mut dyn FnMut(Id, &Batch)) -> Result<CheckReport, String> {
     let copy =
         tempfile::Builder::new().prefix("wattle-check-").tempdir().map_err(|e| format!("no temporary directory can be made: {e}"))?;
     let files = copy_tree(directory, copy.path()).map_err(|e| format!("{} cannot be copied: {e}", directory.display()))?;
@@ -60,7 +62,7 @@ pub fn check(directory: &Path, genesis: &Genesis) -> Result<CheckReport, String>
         let config = tokio::Config::new().with_storage_directory(copy.path()).with_worker_threads(1);
         tokio::Runner::new(config).start(|context| async {
             let checker = Checker::open(context, genesis).await?;
-            checker.run(&mut report).await
+            checker.run(&mut report, batches).await
         })
     }));
     match opened {
@@ -109,6 +111,26 @@ fn copy_tree(from: &Path, to: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// The ledger, applied once more from the beginning.
+#[derive(Default)]
+struct Replay {
+    state: MemoryStore,
+    keys: BTreeSet<Key>,
+}
+
+impl Replay {
+    fn apply(&mut self, message: &Message, height: u64, report: &mut CheckReport) {
+        let mut overlay = Overlay::new(&self.state);
+        if let Err(why) = ledger::apply(&mut overlay, message) {
+            return report.damage(format!("milestone {height}: {why}"));
+        }
+        for (key, value) in overlay.into_changes() {
+            self.state.set(key, value);
+            self.keys.insert(key);
+        }
+    }
+}
+
 type Milestones = prunable::Archive<EightCap, tokio::Context, Digest, Arc<Block>>;
 type Certificates = prunable::Archive<EightCap, tokio::Context, Digest, Certificate>;
 
@@ -136,9 +158,9 @@ impl<'a> Checker<'a> {
         })
     }
 
-    async fn run(&self, report: &mut CheckReport) -> Result<(), String> {
+    async fn run(&self, report: &mut CheckReport, batches: &mut dyn FnMut(Id, &Batch)) -> Result<(), String> {
         let messages = self.messages(report).await;
-        self.payloads(report, &messages).await;
+        self.payloads(report, &messages, batches).await;
         self.cuts(report, &messages).await;
         self.certificates(report).await;
         Ok(())
@@ -167,7 +189,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Every payload is the one its message names.
-    async fn payloads(&self, report: &mut CheckReport, messages: &BTreeMap<Id, Option<Id>>) {
+    async fn payloads(&self, report: &mut CheckReport, messages: &BTreeMap<Id, Option<Id>>, batches: &mut dyn FnMut(Id, &Batch)) {
         for index in 0..self.store.payloads.next() {
             let Some(record) = self.bytes(&self.store.payloads, "payload", index, report).await else { continue };
             let Some((id, payload)) = record.split_first_chunk::<32>() else {
@@ -179,10 +201,10 @@ impl<'a> Checker<'a> {
                 Some(Some(blob)) if *blob != Batch::blob_digest(payload) => {
                     report.damage(format!("payload {index} is not the one that message {} names", Id(*id)))
                 }
-                Some(_) if Batch::decode(payload).is_err() => {
-                    report.damage(format!("payload {index} of message {} cannot be read", Id(*id)))
-                }
-                Some(_) => {}
+                Some(_) => match Batch::decode(payload) {
+                    Ok(batch) => batches(Id(*id), &batch),
+                    Err(why) => report.damage(format!("payload {index} of message {} cannot be read: {why}", Id(*id))),
+                },
                 None => report.notes.push(format!("payload {index} has no message: a crash came between; nobody was told of it")),
             }
         }
@@ -194,7 +216,7 @@ impl<'a> Checker<'a> {
         let mut parent = self.genesis.milestone().digest();
         let mut range = merkle::Range::default();
         range.push(Milestone::history_leaf(&parent));
-        let (mut seen, mut order) = (BTreeSet::new(), Vec::new());
+        let (mut seen, mut order, mut ledger) = (BTreeSet::new(), Vec::new(), Replay::default());
         let height = self.state.height();
         for h in 1..=height {
             let Some(cut) = self.read::<CutRecord>(&self.store.cuts, "milestone", h, report).await else { return };
@@ -211,9 +233,20 @@ impl<'a> Checker<'a> {
             }
             let places = (0u64..).zip(&cut.counted).map(|(i, id)| (*id, Some(i))).chain(cut.void.iter().map(|id| (*id, None)));
             order.extend(places.map(|(id, index)| (id, Confirmation { height: h, index })));
+            for id in &cut.counted {
+                match self.store.messages.get(*id).await.map(|b| b.map(|b| Message::decode(&b))) {
+                    Ok(Some(Ok(message))) => ledger.apply(&message, h, report),
+                    _ => report.damage(format!("milestone {h}: message {id} cannot be read")),
+                }
+            }
             parent = m.digest();
             range.push(Milestone::history_leaf(&parent));
             report.milestones += 1;
+        }
+        match self.state.read(None, ledger.keys.clone()).await {
+            Ok(stored) if stored == ledger.state => {}
+            Ok(_) => report.damage("the ledger's state is not the one that its milestones lead to"),
+            Err(why) => report.damage(why),
         }
         match history(&self.store.history, height + 1).await {
             Ok(stored) if stored == range => {}

@@ -73,6 +73,17 @@ pub struct MessageRecord {
     pub standing: Standing,
 }
 
+/// A payload of this node, with the message that names it.
+#[derive(Clone, Debug)]
+pub struct OwnPayload {
+    /// Its place among this node's payloads: where a further question goes on.
+    pub place: u64,
+    /// The message.
+    pub record: MessageRecord,
+    /// The payload.
+    pub payload: Vec<u8>,
+}
+
 /// A milestone that is final, and what it confirmed.
 #[derive(Clone, Debug)]
 pub struct MilestoneRecord {
@@ -248,10 +259,10 @@ impl Handle {
         self.ask(|reply| Request::Payload { blob, reply }).await.flatten()
     }
 
-    /// This node's own payloads from the newest down, at most `limit`, each with the message that names it;
-    /// `skip` leaves out that many of the newest. A site uses it to find where it stopped.
-    pub async fn own_payloads(&self, skip: usize, limit: usize) -> Vec<(MessageRecord, Vec<u8>)> {
-        self.ask(|reply| Request::OwnPayloads { skip, limit, reply }).await.unwrap_or_default()
+    /// This node's own payloads from the newest down, at most `limit` (and 1000), those before place `before` if
+    /// given. A site uses it to find where it stopped. Fewer than `limit` means that there are no more.
+    pub async fn own_payloads(&self, before: Option<u64>, limit: usize) -> Vec<OwnPayload> {
+        self.ask(|reply| Request::OwnPayloads { before, limit, reply }).await.unwrap_or_default()
     }
 
     /// Events from now on. A subscriber that lets `capacity` events pile up loses its subscription: the

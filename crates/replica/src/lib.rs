@@ -31,9 +31,12 @@ mod state;
 mod store;
 mod wire;
 
+pub use self::core::OWN_UNCONFIRMED_MAX;
 pub use application::Pace;
 pub use check::{CheckReport, check};
-pub use handle::{Confirmed, Event, Evidence, EvidenceError, Handle, IssueError, MessageRecord, MilestoneRecord, Standing, Status};
+pub use handle::{
+    Confirmed, Event, Evidence, EvidenceError, Handle, IssueError, MessageRecord, MilestoneRecord, OwnPayload, Standing, Status,
+};
 pub use network::Config;
 pub use replica::StartError;
 pub use runtime::{Runtime, run};

@@ -78,6 +78,10 @@ where
     // local: private addresses and quick handshakes, as on a site's own network or one machine
     let mut lookup_config = lookup::Config::local(handshake, &namespace, listen, peers_max, largest, NZUsize!(256));
     lookup_config.tracked_peer_sets = NZUsize!(2);
+    // one dial goes out per tick: a node must reach its whole committee well within a leader's patience
+    lookup_config.dial_frequency = Duration::from_millis(50);
+    lookup_config.peer_connection_cooldown = Duration::from_millis(250);
+    lookup_config.allowed_handshake_rate_per_ip = Quota::per_second(NZU32!(64));
     let (mut network, mut oracle) = lookup::Network::new(context.child("network"), lookup_config);
     AddressableManager::track(&mut oracle, 0, book);
     // mailboxes are sized by the quotas, up front: small bursts keep memory low, a peer over its quota is delayed

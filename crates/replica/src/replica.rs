@@ -49,7 +49,10 @@ const KEEP_MILESTONES: u64 = 64;
 const EPOCH_MILESTONES: u64 = 1 << 40;
 /// A view is skipped if its leader stays silent for this long after there is work. Above the time a slow
 /// link needs, below a person's patience.
-const LEADER_TIMEOUT: Duration = Duration::from_millis(700);
+pub(crate) const LEADER_TIMEOUT: Duration = Duration::from_millis(700);
+/// Time from the beginning of a view until it is given up although its milestone was seen. Not much more than
+/// the leader's: where the votes are split, everybody waits for this one.
+const CERTIFICATION_TIMEOUT: Duration = Duration::from_millis(1_000);
 
 /// Everything the engine asks of a runtime.
 pub trait Engine: Clock + CryptoRng + Spawner + Storage + Metrics + Supervisor {}
@@ -246,7 +249,8 @@ where
     let setup = Setup { genesis, key, prefix: prefix.clone(), limits: Limits { keep_milestones: KEEP_MILESTONES } };
     let core = Core::open(context.child("core"), setup, &cache, chain.clone(), outlets, bell.clone()).await?;
     let (finalized, finalized_inbox) = mpsc::unbounded_channel();
-    let final_height = Arc::new(AtomicU64::new(0));
+    // everything executed is final: no chain need be walked below it
+    let final_height = Arc::new(AtomicU64::new(core.executed_height()));
 
     // marshal
     let (engine, buffer) = buffered::Engine::new(
@@ -284,7 +288,7 @@ where
         write_buffer: NZUsize!(64 * 1024),
         page_cache: cache,
         leader_timeout: LEADER_TIMEOUT,
-        certification_timeout: LEADER_TIMEOUT * 2,
+        certification_timeout: CERTIFICATION_TIMEOUT,
         timeout_retry: LEADER_TIMEOUT * 2,
         view_retention: ViewDelta::new(64),
         skip: SkipPolicy::Enabled { timeout: LEADER_TIMEOUT * 5 / 2, budget: SkipBudget::Participants },

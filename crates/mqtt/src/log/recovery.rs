@@ -3,7 +3,7 @@
 use super::error::LogError;
 use super::frame::{BODY_BYTES_MAX, Bad, BadKind, Frames, HEADER_BYTES, Step, find_header};
 use super::segment::{self, SEGMENT_HEADER_BYTES, Segment};
-use super::site_log::short;
+use super::site_log::identity;
 use super::watermark;
 use super::window::Window;
 use protocol::{Decode, Reading};
@@ -164,7 +164,7 @@ fn rebuild_window(segments: &VecDeque<Segment>, publishes: &[u64], limit: usize)
                 let mut ids = Vec::with_capacity(publish.readings.len());
                 for bytes in &publish.readings {
                     let reading = Reading::decode(bytes).map_err(|e| damaged(format!("a reading: {e}")))?;
-                    ids.push(short(reading.id().as_bytes()));
+                    ids.push(identity(&reading));
                 }
                 let count = ids.len() as u64;
                 window.put(offset, ids.into_iter(), publish.origin);

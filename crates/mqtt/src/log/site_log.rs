@@ -256,7 +256,7 @@ fn job(entry: Entry, answer: oneshot::Sender<Result<Appended, AppendError>>) -> 
     for reading in entry.readings {
         storable(&reading).map_err(|why| AppendError::Invalid(format!("the reading {}: {why}", reading.name())))?;
         let bytes = reading.encode();
-        let id = short(reading.id().as_bytes());
+        let id = identity(&reading);
         cost_bytes += bytes.len() + READING_OVERHEAD_BYTES;
         items.push(Item { reading, id, bytes });
     }
@@ -280,9 +280,15 @@ fn storable(reading: &Reading) -> Result<(), &'static str> {
     }
 }
 
-/// The first half of a hash: enough to tell readings of one site apart.
-pub(super) fn short(hash: &[u8; 32]) -> Key {
+/// What a repetition of a reading has in common with it: its id; or, if its device numbers its readings, everything
+/// but the time, since a repetition without a time of its own gets that of its arrival. The first half of a hash
+/// is enough to tell the readings of one site apart.
+pub(super) fn identity(reading: &Reading) -> Key {
+    let hash = match reading.sequence {
+        None => reading.id(),
+        Some(_) => Reading { time_us: 0, ..reading.clone() }.id(),
+    };
     let mut key = Key::default();
-    key.iter_mut().zip(hash).for_each(|(to, from)| *to = *from);
+    key.iter_mut().zip(hash.as_bytes()).for_each(|(to, from)| *to = *from);
     key
 }

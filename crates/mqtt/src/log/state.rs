@@ -89,9 +89,13 @@ impl Shared {
             return watermark.save_if_old(forgotten, groups);
         }
         watermark.save(forgotten, groups)?;
-        let deleted: Vec<Segment> = lock(&self.state).segments.drain(..gone).collect();
-        for segment in &deleted {
-            std::fs::remove_file(&segment.path).map_err(LogError::io("delete", &segment.path))?;
+        // oldest first, one at a time: what cannot be deleted now is tried again, and nothing after it goes before it
+        for _ in 0..gone {
+            let Some(path) = lock(&self.state).segments.front().map(|s| s.path.clone()) else { break };
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(LogError::io("delete", &path)(error)),
+                _ => drop(lock(&self.state).segments.pop_front()),
+            }
         }
         Ok(())
     }

@@ -53,6 +53,8 @@ pub(super) struct Writer {
     file_bytes: u64,
     /// Whether the file may have bytes after them.
     dirty: bool,
+    /// Whether a new segment was begun and not finished.
+    rotating: bool,
     space: Space,
 }
 
@@ -88,7 +90,7 @@ impl Writer {
         file_bytes: u64,
     ) -> Self {
         let space = Space { free_bytes: 0, seen: None, written_bytes: 0 };
-        Self { shared, config, window, end, file, file_bytes, dirty: false, space }
+        Self { shared, config, window, end, file, file_bytes, dirty: false, rotating: false, space }
     }
 
     /// Writes groups until every sender of the queue is gone and the queue is empty.
@@ -214,9 +216,12 @@ impl Writer {
     fn try_write(&mut self, frame: &Frame) -> io::Result<()> {
         self.cut()?;
         let after = self.file_bytes.saturating_add(frame.bytes().len() as u64);
-        if self.file_bytes > SEGMENT_HEADER_BYTES && after > self.config.segment_bytes {
+        if self.file_bytes > SEGMENT_HEADER_BYTES && (self.rotating || after > self.config.segment_bytes) {
+            // once begun, a rotation is finished: an unfinished segment's file must not end up inside the old one's range
+            self.rotating = true;
             let (file, segment) = segment::create(&self.shared.dir, frame.first_offset)?;
             (self.file, self.file_bytes) = (file, SEGMENT_HEADER_BYTES);
+            self.rotating = false;
             lock(&self.shared.state).segments.push_back(segment);
         }
         self.file.write_all_at(frame.bytes(), self.file_bytes)?;

@@ -3,7 +3,7 @@
 //! ```text
 //! DIR/log           every record's checksum and content, offsets without a gap
 //! DIR/ledger        every message, milestone and payload, and that they fit together   (on a copy)
-//! DIR/index.sqlite  the file's own structure, and that every row has its batch         (on a copy)
+//! DIR/index.sqlite  the file's own structure, and every row against the batch it lists      (on a copy)
 //! DIR/network       that the directory belongs to the genesis at hand
 //! ```
 //! A damage is named with its place and what to do. A torn tail of the last write is none: it was never
@@ -15,8 +15,9 @@ use super::output::{note, print, print_json, thousands};
 use super::{Exit, Failure, verify};
 use crate::config::Config;
 use crate::lock::DirLock;
+use index::IndexCheck;
 use mqtt::SiteLog;
-use protocol::Genesis;
+use protocol::{Batch, Genesis};
 use serde::Serialize;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -83,8 +84,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut report = Report::default();
     check_network(&place.data, &genesis, &mut report);
     check_log(&place.data.join("log"), &mut report);
-    check_ledger(&place.data.join("ledger"), &genesis, &mut report);
-    check_index(&place.data.join("index.sqlite"), &mut report);
+    let mut index = open_index(&place.data.join("index.sqlite"), &mut report);
+    check_ledger(&place.data.join("ledger"), &genesis, index.as_mut(), &mut report);
+    if let Some(index) = index {
+        conclude_index(index, &place.data.join("index.sqlite"), &mut report);
+    }
     show(&report, &place.data, arguments.json)?;
     match report.damages.len() {
         0 => Ok(()),
@@ -153,13 +157,18 @@ fn check_log(dir: &Path, report: &mut Report) {
     }
 }
 
-fn check_ledger(dir: &Path, genesis: &Genesis, report: &mut Report) {
+fn check_ledger(dir: &Path, genesis: &Genesis, mut index: Option<&mut IndexCheck>, report: &mut Report) {
     let todo = "restore the node's whole data directory from a copy, or ask the other operators before you start it without";
     if !dir.exists() {
         report.damage("the ledger's directory is missing", dir.display(), todo);
         return;
     }
-    match replica::check(dir, genesis) {
+    let mut compare = |message, batch: &Batch| {
+        if let Some(index) = &mut index {
+            index.compare(message, batch);
+        }
+    };
+    match replica::check(dir, genesis, &mut compare) {
         Ok(ledger) => {
             report.counts.extend([("messages", ledger.messages), ("milestones", ledger.milestones), ("payloads", ledger.payloads)]);
             report.notes.extend(ledger.notes);
@@ -171,20 +180,27 @@ fn check_ledger(dir: &Path, genesis: &Genesis, report: &mut Report) {
     }
 }
 
-fn check_index(file: &Path, report: &mut Report) {
+const INDEX_TODO: &str = "delete the file: the next start makes it again from the ledger";
+
+fn open_index(file: &Path, report: &mut Report) -> Option<IndexCheck> {
     if !file.exists() {
         report.notes.push("no index: it is made from the ledger when a node with a site starts".to_owned());
-        return;
+        return None;
     }
-    let todo = "delete the file: the next start makes it again from the ledger";
-    match index::check(file) {
-        Ok(found) => {
-            report.counts.extend([("index_batches", found.batches), ("index_readings", found.readings)]);
-            for what in found.damages {
-                report.damage(what, file.display(), todo);
-            }
+    match IndexCheck::open(file) {
+        Ok(index) => Some(index),
+        Err(why) => {
+            report.damage(why, file.display(), INDEX_TODO);
+            None
         }
-        Err(why) => report.damage(why, file.display(), todo),
+    }
+}
+
+fn conclude_index(index: IndexCheck, file: &Path, report: &mut Report) {
+    let found = index.finish();
+    report.counts.extend([("index_batches", found.batches), ("index_readings", found.readings)]);
+    for what in found.damages {
+        report.damage(what, file.display(), INDEX_TODO);
     }
 }
 

@@ -26,6 +26,9 @@ const ROW_OVERHEAD_BYTES: usize = 24;
 /// Version, secret, first offset and lengths of a batch.
 const HEAD_BYTES: usize = 64;
 
+/// Pause before a batch is offered again to a ledger that has too many of ours unconfirmed.
+const BACKLOG_PAUSE: Duration = Duration::from_millis(100);
+
 const _: () = assert!(protocol::limits::READING_BYTES_MAX + ROW_OVERHEAD_BYTES + HEAD_BYTES <= BATCH_BYTES_CUT);
 
 /// The task that issues.
@@ -102,10 +105,15 @@ impl Issuer {
 
     async fn issue(&self, prepared: Prepared) -> Result<(), SiteError> {
         let Prepared { batch, body, blob, count, encoded } = prepared;
-        let message = self.ledger.issue(body, Some(encoded)).await.map_err(|error| match error {
-            IssueError::Stopped => SiteError::LedgerStopped,
-            other => SiteError::Issue(other),
-        })?;
+        let message = loop {
+            match self.ledger.issue(body.clone(), Some(encoded.clone())).await {
+                Ok(message) => break message,
+                Err(IssueError::Stopped) => return Err(SiteError::LedgerStopped),
+                // the log keeps what comes meanwhile
+                Err(IssueError::Backlog(_)) => tokio::time::sleep(BACKLOG_PAUSE).await,
+                Err(other) => return Err(SiteError::Issue(other)),
+            }
+        };
         self.shared.pushed(batch.first_offset, count, message);
         self.index.add(message, blob, batch).await;
         Ok(())

@@ -13,6 +13,8 @@ use tokio::sync::Notify;
 
 /// Confirmations remembered for messages that are not in the queue (yet).
 const EARLY_MAX: usize = 2 * IN_FLIGHT_BATCHES_MAX;
+/// How far behind the front one that is decided is looked for.
+const OVERTAKEN_WITHIN: usize = 64;
 
 /// A batch on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +79,9 @@ impl Queue {
             return Front::Idle;
         };
         let Some(height) = self.confirmed.remove(&message) else {
-            return Front::Open(message, !self.confirmed.is_empty());
+            // one behind it is decided, so it is too
+            let mut behind = self.batches.iter().skip(1).take(OVERTAKEN_WITHIN).filter_map(|b| b.message);
+            return Front::Open(message, behind.any(|m| self.confirmed.contains_key(&m)));
         };
         match self.batches.pop_front() {
             Some(batch) => {

@@ -17,7 +17,7 @@ use super::{SiteError, read_watermark};
 use crate::index::Index;
 use mqtt::SiteLog;
 use protocol::{Batch, Body, Decode as _, DecodeError, Id};
-use replica::{Handle, MessageRecord, Standing};
+use replica::{Handle, MessageRecord, OwnPayload, Standing};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::Path;
@@ -129,12 +129,12 @@ fn own(record: &MessageRecord, payload: &[u8]) -> Result<Option<(Own, Batch, Id)
 /// Going on would anchor readings twice or skip some.
 pub(crate) async fn recover(ledger: &Handle, log: &SiteLog, log_dir: &Path, watermark: &Path) -> Result<Recovered, SiteError> {
     let mut walk = Walk::new(log.forgotten(), read_watermark(watermark)?);
-    let mut skip = 0;
+    let mut before = None;
     loop {
-        let page = ledger.own_payloads(skip, PAGE).await;
+        let page = ledger.own_payloads(before, PAGE).await;
         let last = page.len() < PAGE;
-        skip += page.len();
-        for (record, payload) in page {
+        for OwnPayload { place, record, payload } in page {
+            before = Some(place);
             if let Some((own, _, _)) = own(&record, &payload)? {
                 if own.void {
                     tracing::warn!(id = %own.message, first = own.first, count = own.count, "a message of ours is void");
@@ -166,13 +166,13 @@ pub(crate) async fn recover(ledger: &Handle, log: &SiteLog, log_dir: &Path, wate
 /// [`SiteError`] if a payload or the index cannot be read.
 pub(crate) async fn fill_index(ledger: &Handle, index: &Index) -> Result<(), SiteError> {
     let all = index.is_filling().await?;
-    let (mut skip, mut added) = (0, 0u64);
+    let (mut before, mut added) = (None, 0u64);
     // from the newest down: a batch that is there says that all before it are, unless a filling was cut short
     'walk: loop {
-        let page = ledger.own_payloads(skip, PAGE).await;
+        let page = ledger.own_payloads(before, PAGE).await;
         let last = page.len() < PAGE;
-        skip += page.len();
-        for (record, payload) in page {
+        for OwnPayload { place, record, payload } in page {
+            before = Some(place);
             if !all && index.knows(record.message.id()).await? {
                 break 'walk;
             }

@@ -13,11 +13,15 @@ use mqtt::{Broker, SiteLog};
 use protocol::{Name, Reading, Topic};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
 
 /// Readings in one payload on `root/cache/<site>/pending`.
 pub(crate) const PENDING_READINGS_MAX: usize = 256;
+/// Readings in one answer; whoever wants more asks again.
+const PENDING_ANSWER_MAX: u64 = 16_384;
+/// Least time between two answers.
+const ANSWER_PAUSE: Duration = Duration::from_secs(5);
 /// How long the broker may take for one payload before it is given up.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -41,6 +45,7 @@ impl Speaker {
         let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(0));
         self.say(&Topic::Active(self.name.clone()), json!({ "at_ms": at_ms }).to_string().into_bytes()).await;
         let tangle = Topic::Tangle(self.name.clone());
+        let mut answered = None;
         loop {
             tokio::select! {
                 () = told(&mut stop) => return Ok(()),
@@ -51,6 +56,10 @@ impl Speaker {
                 }
                 Some(()) = active.recv() => {
                     while active.try_recv().is_ok() {} // one answer for all who asked meanwhile
+                    if answered.is_some_and(|at: Instant| at.elapsed() < ANSWER_PAUSE) {
+                        continue; // anybody may ask, and the answer is long
+                    }
+                    answered = Some(Instant::now());
                     tokio::select! {
                         () = told(&mut stop) => return Ok(()),
                         () = self.say_pending() => {}
@@ -65,6 +74,7 @@ impl Speaker {
         let topic = Topic::Pending(self.name.clone());
         let (_, mut at, _) = self.shared.progress();
         let end = self.log.end();
+        let end = end.min(at.saturating_add(PENDING_ANSWER_MAX));
         while at < end {
             let rows = match read_log(&self.log, at, PENDING_READINGS_MAX).await {
                 Ok(rows) if !rows.is_empty() => rows,

@@ -24,9 +24,15 @@ const PULL_DELAY: Duration = Duration::from_millis(50);
 /// Least time between two frames pushed to the peers: what is issued meanwhile travels together.
 const PUSH_INTERVAL: Duration = Duration::from_millis(1);
 /// Time between two announcements of the tips while they change,
-const ANNOUNCE_BUSY: Duration = Duration::from_millis(250);
+pub(super) const ANNOUNCE_BUSY: Duration = Duration::from_millis(250);
 /// and while they do not.
 const ANNOUNCE_IDLE: Duration = Duration::from_secs(2);
+/// Messages known to be missing. An announcement of more is not believed yet; it will be repeated.
+const WANTED_MAX: usize = 16_384;
+/// Time after which a pull that brought nothing is asked for again.
+const PULL_AGAIN: Duration = Duration::from_secs(5);
+/// Subscribers of events.
+const SUBSCRIBERS_MAX: usize = 256;
 /// Tips in one announcement.
 pub(crate) const ANNOUNCED_MAX: usize = 64;
 /// Requests taken in one round of the loop, before what they wrote is synced.
@@ -72,8 +78,8 @@ pub(super) struct Own {
     /// The sequence after the last own message that counted.
     pub(super) counted: u64,
     pub(super) issued: u64,
-    /// Messages durable soon, and who waits to hear of it.
-    pub(super) replies: Vec<(oneshot::Sender<Result<Id, IssueError>>, Id)>,
+    /// Messages of this round, in the graph but not yet on disk, and who waits to hear that they are.
+    pub(super) unsaved: Vec<(oneshot::Sender<Result<Id, IssueError>>, Arc<Message>)>,
     /// Messages to push once durable.
     pub(super) outbox: Vec<Arc<Message>>,
 }
@@ -107,8 +113,8 @@ pub(crate) struct Core<E: Disk + Spawner> {
     pub(super) jobs: Vec<Job>,
     pub(super) finalized: VecDeque<Finalized>,
     pub(super) own: Own,
-    /// Messages known to be missing, and when to pull each; `None` once a pull is under way.
-    pub(super) wanted: BTreeMap<Id, Option<SystemTime>>,
+    /// Messages known to be missing, and when to pull each next.
+    pub(super) wanted: BTreeMap<Id, SystemTime>,
     pub(super) outlets: Outlets,
     pub(super) chain: Mailbox<Scheme, Standard<Block>>,
     pub(super) bell: Arc<Notify>,
@@ -145,7 +151,7 @@ impl<E: Disk + Spawner> Core<E> {
                 let Ok(request) = requests.try_recv() else { break };
                 self.handle(request).await?;
             }
-            self.settle_issues().await?;
+            self.save_issued().await?;
             while let Ok(item) = finalized.try_recv() {
                 self.finalized.push_back(item);
             }
@@ -159,10 +165,15 @@ impl<E: Disk + Spawner> Core<E> {
         }
     }
 
+    /// Height of the last milestone executed.
+    pub(crate) const fn executed_height(&self) -> u64 {
+        self.executed.height
+    }
+
     /// When the loop must go on even if nobody asks anything.
     fn deadline(&self) -> SystemTime {
         let mut deadline = self.next_announce;
-        if let Some(at) = self.wanted.values().flatten().min() {
+        if let Some(at) = self.wanted.values().min() {
             deadline = deadline.min(*at);
         }
         if !self.own.outbox.is_empty() {
@@ -181,7 +192,7 @@ impl<E: Disk + Spawner> Core<E> {
             }
             Request::Announced(ids) => {
                 for id in ids {
-                    if !self.knows(&id).await? {
+                    if self.wanted.len() < WANTED_MAX && !self.knows(&id).await? {
                         self.want(id, PULL_DELAY);
                     }
                 }
@@ -192,8 +203,11 @@ impl<E: Disk + Spawner> Core<E> {
             Request::Propose { chain, now_ms, heartbeat, reply } => self.jobs.push(Job::Propose { chain, now_ms, heartbeat, reply }),
             Request::Verify { chain, reply } => self.jobs.push(Job::Verify { chain, reply }),
             Request::Subscribe { events, reply } => {
-                self.subscribers.push(events);
-                let _ = reply.send(());
+                self.subscribers.retain(|s| !s.is_closed());
+                if self.subscribers.len() < SUBSCRIBERS_MAX {
+                    self.subscribers.push(events);
+                    let _ = reply.send(());
+                }
             }
             query => self.answer(query).await?,
         }
@@ -203,15 +217,15 @@ impl<E: Disk + Spawner> Core<E> {
     /// Notes that a message is missing.
     pub(super) fn want(&mut self, id: Id, delay: Duration) {
         let at = self.context.current() + delay;
-        self.wanted.entry(id).or_insert(Some(at));
+        self.wanted.entry(id).or_insert(at);
     }
 
     /// Pulls what did not arrive by itself.
     fn pull_missing(&mut self) {
         let now = self.context.current();
         for (id, at) in &mut self.wanted {
-            if at.is_some_and(|at| at <= now) {
-                *at = None;
+            if *at <= now {
+                *at = now + PULL_AGAIN;
                 (self.outlets.fetch)(digest(*id));
             }
         }
@@ -234,6 +248,10 @@ impl<E: Disk + Spawner> Core<E> {
         let now = self.context.current();
         if now < self.next_announce {
             return;
+        }
+        // what a full pool of pending messages turned away, or a lost answer left open
+        for id in self.dag.missing() {
+            self.want(id, PULL_DELAY);
         }
         let tips: Vec<Digest> = self.dag.tips().iter().take(ANNOUNCED_MAX).map(|t| digest(*t)).collect();
         let pause = if tips == self.announced { ANNOUNCE_IDLE } else { ANNOUNCE_BUSY };

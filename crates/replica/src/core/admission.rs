@@ -1,12 +1,12 @@
 //! What comes from peers: checked, then into graph and archive.
 
-use super::actor::{Core, CoreError};
+use super::actor::{ANNOUNCE_BUSY, Core, CoreError};
 use crate::store::Disk;
 use crate::wire::{FRAME_BYTES_MAX, FRAME_MESSAGES_MAX, Frame};
 use commonware_resolver::{Outcome, Resolution};
 use commonware_runtime::Spawner;
 use commonware_utils::channel::oneshot;
-use dag::Insertion;
+use dag::{InsertError, Insertion};
 use protocol::{Decode, Id, Message};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -16,6 +16,8 @@ use tracing::{debug, warn};
 /// Messages in one answer to a pull: the one asked for and its nearest ancestors.
 const PULL_MESSAGES_MAX: usize = 256;
 const _: () = assert!(PULL_MESSAGES_MAX <= FRAME_MESSAGES_MAX);
+/// Pending messages dropped at once to make room.
+const ROOM: usize = 64;
 
 impl<E: Disk + Spawner> Core<E> {
     /// Whether a message is here, wherever.
@@ -46,7 +48,7 @@ impl<E: Disk + Spawner> Core<E> {
     }
 
     /// Inserts a message whose signature is good.
-    pub(super) async fn insert(&mut self, message: Arc<Message>, delay: Duration) -> Result<(), CoreError> {
+    async fn insert(&mut self, message: Arc<Message>, delay: Duration) -> Result<(), CoreError> {
         let id = message.id();
         let mut settled = BTreeSet::new();
         for parent in &message.parents {
@@ -54,6 +56,7 @@ impl<E: Disk + Spawner> Core<E> {
                 settled.insert(*parent);
             }
         }
+        let again = Arc::clone(&message);
         match self.dag.insert(message, &settled) {
             Ok(Insertion::Known) => {}
             Ok(Insertion::Pending { missing }) => {
@@ -68,14 +71,15 @@ impl<E: Disk + Spawner> Core<E> {
                     warn!(issuer = %e.issuer, sequence = e.sequence, first = %e.first, second = %e.second, "an issuer signed two messages of one sequence");
                 }
                 for vertex in vertices {
-                    let id = vertex.id();
-                    let index = self.store.messages.append(id, &vertex.bytes().to_vec()).await?;
-                    self.arrivals.insert(id, index);
-                    self.unconfirmed.insert(index);
-                    self.wanted.remove(&id);
+                    self.save(&vertex).await?;
+                    self.wanted.remove(&vertex.id());
                 }
                 self.grown = true;
+                self.next_announce = self.next_announce.min(self.context.current() + ANNOUNCE_BUSY);
                 self.bell.notify_one();
+            }
+            Err(InsertError::PendingFull { .. } | InsertError::IssuerPendingFull { .. }) if delay.is_zero() && self.make_room() => {
+                Box::pin(self.insert(again, delay)).await?;
             }
             Err(why) => {
                 self.counts.refused += 1;
@@ -83,6 +87,21 @@ impl<E: Disk + Spawner> Core<E> {
                 debug!(message = %id, %why, "refused a message");
             }
         }
+        Ok(())
+    }
+
+    /// Drops pending messages that nobody waits for, to take in one that was asked for; gives whether any was
+    /// there. They come again with the next announcement.
+    fn make_room(&mut self) -> bool {
+        let tips = self.dag.pending_tips();
+        tips.iter().take(ROOM).filter(|id| self.dag.drop_pending(id)).count() > 0
+    }
+
+    /// Writes a connected message. Durable with the next sync.
+    pub(super) async fn save(&mut self, message: &Message) -> Result<(), CoreError> {
+        let index = self.store.messages.append(message.id(), &message.bytes().to_vec()).await?;
+        self.arrivals.insert(message.id(), index);
+        self.unconfirmed.insert(index);
         Ok(())
     }
 
@@ -126,7 +145,9 @@ impl<E: Disk + Spawner> Core<E> {
             if bytes > FRAME_BYTES_MAX {
                 break;
             }
-            queue.extend(message.parents.iter().filter(|p| seen.insert(**p)));
+            // whoever asks for something new has what is confirmed, or asks again
+            let new = !self.dag.is_confirmed(&key) && self.dag.contains(&key);
+            queue.extend(message.parents.iter().filter(|p| !(new && self.dag.is_confirmed(p)) && seen.insert(**p)));
             found.push(message);
         }
         if !found.is_empty() {

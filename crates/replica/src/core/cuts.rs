@@ -14,6 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tracing::debug;
 
+/// How long a tip that a milestone names may still arrive by itself: its push is usually right behind.
+const TIP_DELAY: Duration = Duration::from_millis(10);
+
 /// The last milestone whose effects are in archive and state.
 #[derive(Clone, Debug)]
 pub(crate) struct Executed {
@@ -69,7 +72,7 @@ impl<E: Disk + Spawner> Core<E> {
         match self.evaluate(chain).await? {
             Evaluation::Waits(missing) => {
                 for id in missing {
-                    self.want(id, Duration::ZERO);
+                    self.want(id, TIP_DELAY);
                 }
                 self.jobs.push(job);
             }
@@ -78,11 +81,12 @@ impl<E: Disk + Spawner> Core<E> {
         Ok(())
     }
 
+    /// Answers. A vote, and a proposal is one, promises that the milestone can be executed: everything in it is
+    /// durable first.
     async fn conclude(&mut self, job: Job, holds: bool) -> Result<(), CoreError> {
         match job {
             Job::Verify { reply, .. } => {
                 if holds {
-                    // a vote promises that the milestone can be executed: nothing in it may be lost now
                     self.store.sync_messages().await?;
                 }
                 let _ = reply.send(holds);
@@ -92,6 +96,9 @@ impl<E: Disk + Spawner> Core<E> {
                     Some(parent) if holds => self.propose(parent, now_ms, heartbeat).await?,
                     _ => None,
                 };
+                if proposal.is_some() {
+                    self.store.sync_messages().await?;
+                }
                 let _ = reply.send(proposal);
             }
         }

@@ -8,7 +8,7 @@ use crate::store::{Confirmation, CutRecord, Disk};
 use commonware_runtime::Spawner;
 use commonware_utils::Acknowledgement as _;
 use ledger::Key;
-use protocol::{Encode, Milestone, merkle};
+use protocol::{Encode, Id, Milestone, merkle};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use std::time::Duration;
 const EXECUTED_TOGETHER_MAX: usize = 64;
 
 impl<E: Disk + Spawner> Core<E> {
-    /// Executes what is final and complete, in order; syncs once; then acknowledges and tells. Gives whether
+    /// Executes what is final and complete, in order; commits the state once; then acknowledges and tells. Gives whether
     /// anything was executed.
     pub(super) async fn execute_finalized(&mut self) -> Result<bool, CoreError> {
         let (mut acks, mut events) = (Vec::new(), Vec::new());
@@ -41,8 +41,6 @@ impl<E: Disk + Spawner> Core<E> {
             acks.extend(self.finalized.pop_front().map(|f| f.ack));
         }
         if !events.is_empty() {
-            self.store.sync_messages().await?;
-            self.store.sync_execution().await?;
             self.state.commit().await?;
         }
         acks.into_iter().for_each(|ack| ack.acknowledge());
@@ -64,6 +62,9 @@ impl<E: Disk + Spawner> Core<E> {
             }
         }
         self.record(link, &cut).await?;
+        // the state must never be ahead of what it was made from, not even by a buffer that happened to be full
+        self.store.sync_messages().await?;
+        self.store.sync_execution().await?;
         self.state.apply(height, &cut.state).await?;
         self.executed = Executed { height, digest: link.digest, time_ms: cut.milestone.time_ms, range: cut.range };
         self.drop_orphans();
@@ -71,7 +72,11 @@ impl<E: Disk + Spawner> Core<E> {
         if let Some(own) = confirmed.iter().rev().find(|c| c.issuer == self.me) {
             self.own.counted = own.sequence + 1;
         }
-        if cut.void.contains(&self.own.last) {
+        if let Some(own) = confirmed.iter().rev().find(|c| c.issuer == self.me && c.sequence >= self.own.next_sequence) {
+            // issued before the data directory was restored from an older copy: go on after it
+            self.own.next_sequence = own.sequence + 1;
+            self.own.last = own.id;
+        } else if self.own_chain_is_void(&cut.void) {
             self.rejoin().await?;
         }
         Ok(Event::Milestone { height, digest: link.digest, time_ms: cut.milestone.time_ms, confirmed })
@@ -115,6 +120,19 @@ impl<E: Disk + Spawner> Core<E> {
             self.store.history.put(position, node, &node.encode()).await?;
         }
         Ok(())
+    }
+
+    /// Whether the unconfirmed end of the own chain builds on a message that is void.
+    fn own_chain_is_void(&self, void: &[Id]) -> bool {
+        let mut at = self.own.last;
+        while let Some(message) = self.dag.get(&at) {
+            if void.contains(&at) {
+                return true;
+            }
+            let (false, Some(previous)) = (self.dag.is_confirmed(&at), message.previous()) else { return false };
+            at = *previous;
+        }
+        false
     }
 
     /// Own messages turned out void, as after a data directory was restored from an old copy: goes on from

@@ -5,14 +5,16 @@ use crate::handle::IssueError;
 use crate::store::Disk;
 use commonware_runtime::Spawner;
 use commonware_utils::channel::oneshot;
+use dag::Insertion;
 use protocol::{Batch, Body, Decode, Encode, Id, Unsigned};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 /// Own messages that may wait for a milestone. A node that is cut off keeps issuing up to here; what comes
 /// then stays in the site's log. Peers can hold as many pending (see `PENDING` in the startup), so a long
 /// chain merges when the node is back.
-pub(crate) const OWN_UNCONFIRMED_MAX: u64 = 8192;
+pub const OWN_UNCONFIRMED_MAX: u64 = 8192;
 
 /// Milliseconds since 1970.
 pub(crate) fn unix_ms(time: SystemTime) -> u64 {
@@ -56,24 +58,34 @@ impl<E: Disk + Spawner> Core<E> {
             record.extend_from_slice(&payload);
             self.store.payloads.append(blob, &record).await?;
         }
-        self.insert(Arc::clone(&message), Duration::ZERO).await?;
+        if !matches!(self.dag.insert(Arc::clone(&message), &BTreeSet::from([self.own.last])), Ok(Insertion::Connected { .. })) {
+            return Err(CoreError::Inconsistent("an own message does not fit the graph"));
+        }
         self.own.next_sequence += 1;
         self.own.last = id;
         self.own.issued += 1;
-        self.own.outbox.push(message);
-        self.own.replies.push((reply, id));
+        self.own.unsaved.push((reply, message));
+        self.grown = true;
         Ok(())
     }
 
-    /// Makes what was issued durable, then answers and lets it be pushed.
-    pub(super) async fn settle_issues(&mut self) -> Result<(), CoreError> {
-        if self.own.replies.is_empty() {
+    /// Makes what was issued durable, then answers and lets it be pushed. Payloads first: a message must never be
+    /// found on disk without its own.
+    pub(super) async fn save_issued(&mut self) -> Result<(), CoreError> {
+        if self.own.unsaved.is_empty() {
             return Ok(());
         }
-        self.store.sync_messages().await?;
-        for (reply, id) in self.own.replies.drain(..) {
-            let _ = reply.send(Ok(id));
+        self.store.payloads.sync().await?;
+        let issued = std::mem::take(&mut self.own.unsaved);
+        for (_, message) in &issued {
+            self.save(message).await?;
         }
+        self.store.messages.sync().await?;
+        for (reply, message) in issued {
+            let _ = reply.send(Ok(message.id()));
+            self.own.outbox.push(message);
+        }
+        self.bell.notify_one();
         Ok(())
     }
 }

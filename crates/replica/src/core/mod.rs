@@ -23,6 +23,7 @@ mod request;
 mod startup;
 
 pub(crate) use actor::{ANNOUNCED_MAX, Core, CoreError, Limits, Outlets};
+pub use issuing::OWN_UNCONFIRMED_MAX;
 pub(crate) use issuing::unix_ms;
 pub(crate) use request::{Finalized, Link, Request, Requests};
 pub(crate) use startup::{Setup, history};

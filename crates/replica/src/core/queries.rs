@@ -2,7 +2,7 @@
 
 use super::actor::{Core, CoreError};
 use super::request::Request;
-use crate::handle::{Evidence, EvidenceError, MessageRecord, MilestoneRecord, Standing, Status};
+use crate::handle::{Evidence, EvidenceError, MessageRecord, MilestoneRecord, OwnPayload, Standing, Status};
 use crate::store::{Confirmation, CutRecord, Disk};
 use crate::wire;
 use commonware_consensus::types::Height;
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const ANSWER_MAX: usize = 1000;
 /// Milestones after the confirming one that are searched for a certificate. Consensus certifies nearly
 /// every milestone; those that it skips are certified by a successor.
-const CERTIFICATE_WITHIN: u64 = 4096;
+const CERTIFICATE_WITHIN: u64 = 256;
 
 impl<E: Disk + Spawner> Core<E> {
     pub(super) async fn answer(&mut self, query: Request) -> Result<(), CoreError> {
@@ -40,8 +40,8 @@ impl<E: Disk + Spawner> Core<E> {
                 let record = self.store.payloads.get(blob).await?;
                 let _ = reply.send(record.and_then(|r| r.get(32..).map(<[u8]>::to_vec)));
             }
-            Request::OwnPayloads { skip, limit, reply } => {
-                let _ = reply.send(self.own_payloads(skip, limit).await?);
+            Request::OwnPayloads { before, limit, reply } => {
+                let _ = reply.send(self.own_payloads(before, limit).await?);
             }
             _ => {}
         }
@@ -181,21 +181,18 @@ impl<E: Disk + Spawner> Core<E> {
         Ok(merkle::path_from(index, size, &mut |level, at| nodes.get(&(level, at)).copied().unwrap_or_else(merkle::empty_root)))
     }
 
-    async fn own_payloads(&self, skip: usize, limit: usize) -> Result<Vec<(MessageRecord, Vec<u8>)>, CoreError> {
-        let (mut found, mut skipped) = (Vec::new(), 0);
-        for index in (0..self.store.payloads.next()).rev() {
+    async fn own_payloads(&self, before: Option<u64>, limit: usize) -> Result<Vec<OwnPayload>, CoreError> {
+        let mut found = Vec::new();
+        let next = self.store.payloads.next();
+        for place in (0..before.map_or(next, |b| b.min(next))).rev() {
             if found.len() >= limit.min(ANSWER_MAX) {
                 break;
             }
-            let Some(record) = self.store.payloads.at(index).await? else { continue };
-            let Some((id, payload)) = record.split_first_chunk::<32>() else { continue };
+            let Some(stored) = self.store.payloads.at(place).await? else { continue };
+            let Some((id, payload)) = stored.split_first_chunk::<32>() else { continue };
             // a crash can leave a payload whose message was never written: nobody ever heard of it
-            let Some(message) = self.record_of(Id(*id)).await? else { continue };
-            if skipped < skip {
-                skipped += 1;
-                continue;
-            }
-            found.push((message, payload.to_vec()));
+            let Some(record) = self.record_of(Id(*id)).await? else { continue };
+            found.push(OwnPayload { place, record, payload: payload.to_vec() });
         }
         Ok(found)
     }

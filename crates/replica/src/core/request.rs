@@ -1,6 +1,6 @@
 //! What the core is asked.
 
-use crate::handle::{Event, Evidence, EvidenceError, IssueError, MessageRecord, MilestoneRecord, Status};
+use crate::handle::{Event, Evidence, EvidenceError, IssueError, MessageRecord, MilestoneRecord, OwnPayload, Status};
 use crate::wire::Frame;
 use commonware_resolver::Outcome;
 use commonware_utils::acknowledgement::Exact;
@@ -55,9 +55,9 @@ pub(crate) enum Request {
         reply: oneshot::Sender<Option<Vec<u8>>>,
     },
     OwnPayloads {
-        skip: usize,
+        before: Option<u64>,
         limit: usize,
-        reply: oneshot::Sender<Vec<(MessageRecord, Vec<u8>)>>,
+        reply: oneshot::Sender<Vec<OwnPayload>>,
     },
     Subscribe {
         events: mpsc::Sender<Event>,

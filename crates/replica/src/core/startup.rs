@@ -50,7 +50,7 @@ impl<E: Disk + Spawner> Core<E> {
         let me = key.public_key();
         let mut core = Self {
             issuers: genesis.committee.validators().iter().map(|v| v.key).collect(),
-            own: Own { next_sequence: 0, last: Unsigned::root(network), counted: 0, issued: 0, replies: Vec::new(), outbox: Vec::new() },
+            own: Own { next_sequence: 0, last: Unsigned::root(network), counted: 0, issued: 0, unsaved: Vec::new(), outbox: Vec::new() },
             dag: Dag::new(Unsigned::root(network), PENDING),
             arrivals: BTreeMap::new(),
             unconfirmed: BTreeSet::new(),

@@ -1,7 +1,11 @@
 //! Checks a site's index without touching it: SQLite would make files beside the one it opens.
+//!
+//! First by itself, then batch by batch against what the ledger has.
 
+use protocol::{Batch, Id};
 use rusqlite::{Connection, Row};
 use std::path::{Path, PathBuf};
+use tempfile::TempDir;
 
 /// Damages that are listed.
 const DAMAGES_MAX: usize = 100;
@@ -33,38 +37,85 @@ const RULES: [(&str, &str); 4] = [
     ),
 ];
 
-/// Checks the index at `file`.
-///
-/// # Errors
-/// A sentence if it cannot be read at all.
-pub(super) fn check(file: &Path) -> Result<IndexReport, String> {
-    let directory = tempfile::tempdir().map_err(|e| format!("no temporary directory for a copy: {e}"))?;
-    let copy = directory.path().join("index.sqlite");
-    std::fs::copy(file, &copy).map_err(|e| e.to_string())?;
-    let wal = beside(file, "-wal");
-    if wal.exists() {
-        std::fs::copy(&wal, beside(&copy, "-wal")).map_err(|e| e.to_string())?;
+/// A copy of an index, checked by itself.
+pub(super) struct IndexCheck {
+    connection: Connection,
+    report: IndexReport,
+    sound: bool,
+    _copy: TempDir,
+}
+
+impl IndexCheck {
+    /// Checks the index at `file` by itself.
+    ///
+    /// # Errors
+    /// A sentence if it cannot be read at all.
+    pub(super) fn open(file: &Path) -> Result<Self, String> {
+        let directory = tempfile::tempdir().map_err(|e| format!("no temporary directory for a copy: {e}"))?;
+        let copy = directory.path().join("index.sqlite");
+        std::fs::copy(file, &copy).map_err(|e| e.to_string())?;
+        let wal = beside(file, "-wal");
+        if wal.exists() {
+            std::fs::copy(&wal, beside(&copy, "-wal")).map_err(|e| e.to_string())?;
+        }
+        let connection = Connection::open(&copy).map_err(|e| e.to_string())?;
+        let mut report = IndexReport::default();
+        let verdicts = list(&connection, &format!("PRAGMA integrity_check({DAMAGES_MAX})"), |row| row.get::<_, String>(0))?;
+        report.damages.extend(verdicts.into_iter().filter(|v| v != "ok"));
+        let sound = report.damages.is_empty();
+        if sound {
+            rules(&connection, &mut report)?; // queries on a broken tree say nothing
+        }
+        Ok(Self { connection, report, sound, _copy: directory })
     }
-    let connection = Connection::open(&copy).map_err(|e| e.to_string())?;
-    let mut report = IndexReport::default();
-    let verdicts = list(&connection, &format!("PRAGMA integrity_check({DAMAGES_MAX})"), |row| row.get::<_, String>(0))?;
-    report.damages.extend(verdicts.into_iter().filter(|v| v != "ok"));
-    if !report.damages.is_empty() {
-        return Ok(report); // queries on a broken tree say nothing
+
+    /// Compares what the index lists of a batch with the batch. A batch it does not list yet is no damage: it
+    /// is written behind, and filled in at the next start.
+    pub(super) fn compare(&mut self, message: Id, batch: &Batch) {
+        if !self.sound || self.report.damages.len() >= DAMAGES_MAX {
+            return;
+        }
+        match self.listed(message) {
+            Ok(rows) if rows.is_empty() => {}
+            Ok(rows) => {
+                let expected = (0i64..).zip(&batch.readings).map(|(leaf, r)| (leaf, r.id().0.to_vec(), r.topic.to_string(), r.time_us));
+                if !rows.into_iter().eq(expected) {
+                    self.report.damages.push(format!("what is listed of message {message} is not its batch"));
+                }
+            }
+            Err(why) => self.report.damages.push(format!("what is listed of message {message} cannot be read: {why}")),
+        }
     }
-    report.batches = count(&connection, "batches")?;
-    report.readings = count(&connection, "anchored")?;
+
+    fn listed(&self, message: Id) -> rusqlite::Result<Vec<(i64, Vec<u8>, String, u64)>> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT leaf, id, topic, time_us FROM readings WHERE message = ?1 ORDER BY leaf")?;
+        let time = |row: &Row<'_>| row.get::<_, i64>(3).map(i64::cast_unsigned);
+        let rows = statement.query_map([message.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, time(row)?)))?;
+        rows.collect()
+    }
+
+    /// What was found.
+    pub(super) fn finish(self) -> IndexReport {
+        self.report
+    }
+}
+
+/// Counts, and checks the rules.
+fn rules(connection: &Connection, report: &mut IndexReport) -> Result<(), String> {
+    report.batches = count(connection, "batches")?;
+    report.readings = count(connection, "anchored")?;
     for (what, query) in RULES {
-        let found = list(&connection, &format!("{query} LIMIT {DAMAGES_MAX}"), |row| row.get::<_, i64>(0))?;
+        let found = list(connection, &format!("{query} LIMIT {DAMAGES_MAX}"), |row| row.get::<_, i64>(0))?;
         report.damages.extend(found.into_iter().map(|place| format!("{what}: entry {place}")));
     }
-    for name in list(&connection, "SELECT name FROM topics", |row| row.get::<_, String>(0))? {
+    for name in list(connection, "SELECT name FROM topics", |row| row.get::<_, String>(0))? {
         if let Err(why) = name.parse::<protocol::DeviceTopic>() {
             report.damages.push(format!("the topic {name:?} is none: {why}"));
         }
     }
     report.damages.truncate(DAMAGES_MAX);
-    Ok(report)
+    Ok(())
 }
 
 fn beside(file: &Path, tail: &str) -> PathBuf {
@@ -85,14 +136,18 @@ fn count(connection: &Connection, table: &str) -> Result<u64, String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
     use crate::index::Index;
-    use protocol::{Batch, Id, Reading, Value};
+    use protocol::{Reading, Value};
     use std::sync::Arc;
 
-    async fn filled(file: &Path) {
+    fn check(file: &Path) -> Result<IndexReport, String> {
+        IndexCheck::open(file).map(IndexCheck::finish)
+    }
+
+    async fn filled(file: &Path) -> Batch {
         let reading = |n: u32| Reading {
             topic: format!("z1/m{}/sense/power", n % 3).parse().unwrap(),
             time_us: 1_470_009_600_000_000 + u64::from(n),
@@ -102,9 +157,25 @@ mod tests {
         };
         let index = Index::open(file).unwrap();
         let batch = Batch { secret: [1; 32], first_offset: 0, readings: (0..50).map(reading).collect() };
-        index.add(Id([2; 32]), Id([3; 32]), Arc::new(batch)).await;
+        index.add(Id([2; 32]), Id([3; 32]), Arc::new(batch.clone())).await;
         index.filled().await;
         index.flush().await.unwrap();
+        batch
+    }
+
+    #[tokio::test]
+    async fn a_row_that_is_not_its_batch_s_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("index.sqlite");
+        let mut batch = filled(&file).await;
+        let mut check = IndexCheck::open(&file).unwrap();
+        check.compare(Id([2; 32]), &batch);
+        check.compare(Id([9; 32]), &batch); // not listed yet
+        assert!(check.finish().damages.is_empty());
+        batch.readings[7].value = Value::Boolean(true);
+        let mut check = IndexCheck::open(&file).unwrap();
+        check.compare(Id([2; 32]), &batch);
+        assert_eq!(check.finish().damages.len(), 1);
     }
 
     #[tokio::test]
