@@ -260,7 +260,11 @@ fn connect(path: &Path) -> Result<Connection, String> {
     let text = |e: rusqlite::Error| e.to_string();
     let connection = Connection::open(path).map_err(text)?;
     connection.busy_timeout(Duration::from_secs(5)).map_err(text)?;
-    connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;").map_err(text)?;
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 8000;",
+        )
+        .map_err(text)?;
     let version: i64 = connection.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(text)?;
     match version {
         0 => connection.execute_batch(SCHEMA).map_err(text)?,

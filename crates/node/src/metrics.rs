@@ -33,6 +33,7 @@ struct LedgerMetrics {
     tips: Gauge,
     unconfirmed: Gauge,
     pending: Gauge,
+    peers: Gauge,
     equivocations: Counter,
     refused: Counter,
     pulled: Counter,
@@ -83,6 +84,7 @@ impl Metrics {
             tips: gauge(r, "tips", "Tips of the DAG"),
             unconfirmed: gauge(r, "messages_unconfirmed", "Messages in the DAG without a milestone"),
             pending: gauge(r, "messages_pending", "Messages that wait for a parent"),
+            peers: gauge(r, "peers", "Other members of the committee heard of lately"),
             equivocations: counter(r, "equivocations", "Issuers caught with two messages of one sequence"),
             refused: counter(r, "messages_refused", "Messages refused"),
             pulled: counter(r, "messages_pulled", "Messages fetched because a push was missed"),
@@ -141,6 +143,7 @@ impl Metrics {
         set(&m.tips, status.tips as u64);
         set(&m.unconfirmed, status.unconfirmed as u64);
         set(&m.pending, status.pending as u64);
+        set(&m.peers, status.peers as u64);
         raise(&m.equivocations, status.equivocations);
         raise(&m.refused, status.refused);
         raise(&m.pulled, status.pulled);
@@ -198,6 +201,7 @@ mod tests {
             messages: 9,
             readings: 90,
             issued: 3,
+            peers: 3,
             tips: 2,
             unconfirmed: 1,
             pending: 0,

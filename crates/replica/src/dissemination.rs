@@ -114,7 +114,10 @@ where
     context.child("announce").spawn(move |_| async move {
         while let Ok((peer, tips)) = announced.recv().await {
             match tips {
-                Ok(tips) => drop(inbox.try_send(Request::Announced(tips.into_iter().map(id).collect()))),
+                Ok(tips) => {
+                    let tips = tips.into_iter().map(id).collect();
+                    drop(inbox.try_send(Request::Announced { peer: peer.clone(), tips }));
+                }
                 Err(why) => {
                     tracing::warn!(%peer, %why, "blocked a peer: it announced what is no list of tips");
                     guard.block(peer);

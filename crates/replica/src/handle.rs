@@ -157,6 +157,8 @@ pub struct Status {
     pub readings: u64,
     /// Messages this node has issued.
     pub issued: u64,
+    /// Other members of the committee heard of in the last seconds.
+    pub peers: usize,
     /// Tips of the DAG.
     pub tips: usize,
     /// Messages in the DAG that no milestone has confirmed yet.
@@ -184,7 +186,7 @@ pub struct Confirmed {
     pub readings: u32,
 }
 
-/// What happened. Events are durable when they are sent.
+/// What happened. It is final; after a crash of this node it may be told again.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A milestone was executed.

@@ -4,7 +4,7 @@
 //! same directory is opened again.
 
 use crate::application::{Pace, Proposer, Sink};
-use crate::core::{Core, CoreError, Limits, Outlets, Request, Requests, Setup};
+use crate::core::{ACKS_MAX, Core, CoreError, Limits, Outlets, Request, Requests, Setup};
 use crate::dissemination::{self, Port};
 use crate::handle::Handle;
 use crate::wire::{Block, Certificate, Digest, Scheme, private_key, public_key};
@@ -215,7 +215,7 @@ where
         value_write_buffer: NZUsize!(64 * 1024),
         block_codec_config: (),
         max_repair: NZUsize!(64),
-        max_pending_acks: NZUsize!(16),
+        max_pending_acks: NZUsize!(ACKS_MAX),
         strategy: Sequential,
     };
     let (certificates, milestones) = (certificates.await.map_err(opening)?, milestones.await.map_err(opening)?);

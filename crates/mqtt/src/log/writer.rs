@@ -42,6 +42,11 @@ pub(super) struct Job {
 /// A job and the answer it gets once its group is durable.
 type Planned = (oneshot::Sender<Result<Appended, AppendError>>, Result<Appended, AppendError>);
 
+/// How long a group is gathered under load,
+const GATHER: Duration = Duration::from_micros(300);
+/// which is when the last one had more publishes than this.
+const COMPANY: usize = 4;
+
 /// The owner of the files.
 pub(super) struct Writer {
     shared: Arc<Shared>,
@@ -95,8 +100,13 @@ impl Writer {
 
     /// Writes groups until every sender of the queue is gone and the queue is empty.
     pub(super) fn run(mut self, queue: &Receiver<Job>) {
-        let mut jobs = Vec::new();
+        let (mut jobs, mut company) = (Vec::new(), false);
         while let Ok(first) = queue.recv() {
+            if company {
+                // alone, a publish is written at once; where the last group had several, many come: a moment more
+                // makes the next one larger, and syncs and wake-ups fewer
+                std::thread::sleep(GATHER);
+            }
             let mut bytes = first.cost_bytes;
             jobs.push(first);
             while bytes < GROUP_BYTES_MAX
@@ -106,6 +116,7 @@ impl Writer {
                 jobs.push(next);
             }
             self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            company = jobs.len() > COMPANY;
             self.group(&mut jobs, bytes);
         }
     }

@@ -5,8 +5,8 @@
 //!                                                                   tracker 0: readings and messages
 //! ```
 //! - All replicas run in this process on loopback TCP and share its cores.
-//! - A batch's tree is hashed before the run, its body is encoded and named anew for each message: it is what a
-//!   site does between its log and the ledger, without the tree.
+//! - For each message a batch is blinded with a secret of its own, its tree hashed, its body encoded and named: what a
+//!   site does between its log and the ledger. Only the readings themselves are made before the run.
 //! - Each run is a process of its own, for the engine's runtime starts once, and its memory is then its own.
 
 use super::command::Common;
@@ -28,7 +28,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// Batches that are hashed before a run; then they are used again under new names.
+/// Batches whose readings are made before a run; then they are used again, with new secrets.
 const PREPARED: u64 = 32;
 /// Devices in a batch.
 const DEVICES: u32 = 20;
@@ -175,13 +175,7 @@ async fn start(runtime: &replica::Runtime, nodes: u8) -> Result<Vec<(Handle, Pub
     Ok(handles)
 }
 
-/// A batch whose tree is hashed.
-struct Prepared {
-    batch: Batch,
-    root: Id,
-}
-
-fn prepare(node: u64, readings: u32) -> Result<Vec<Prepared>, String> {
+fn prepare(node: u64, readings: u32) -> Result<Vec<Batch>, String> {
     let name = |text: &str| Name::new(text).map_err(|e| e.to_string());
     let (site, data_type) = (name(&format!("z{node}"))?, name("power")?);
     let devices = (0..DEVICES).map(|d| name(&format!("m{d}"))).collect::<Result<Vec<_>, _>>()?;
@@ -194,8 +188,7 @@ fn prepare(node: u64, readings: u32) -> Result<Vec<Prepared>, String> {
             let time_us = 1_470_009_600_000_000 + number * 1_000_000 + u64::from(n);
             batch.readings.push(Reading { topic, time_us, sequence: None, unit: Some("W".to_owned()), value: Value::Number(f64::from(n)) });
         }
-        let root = merkle::root(&batch.leaves());
-        prepared.push(Prepared { batch, root });
+        prepared.push(batch);
     }
     Ok(prepared)
 }
@@ -204,26 +197,27 @@ fn prepare(node: u64, readings: u32) -> Result<Vec<Prepared>, String> {
 type Issued = (Id, Instant, OwnedSemaphorePermit);
 
 /// Issues batches, as many at a time as there are places.
-async fn feed(handle: Handle, mut batches: Vec<Prepared>, places: Arc<Semaphore>, issued: mpsc::Sender<Issued>, until: Instant) {
+async fn feed(handle: Handle, mut batches: Vec<Batch>, places: Arc<Semaphore>, issued: mpsc::Sender<Issued>, until: Instant) {
     let mut tasks = JoinSet::new();
     let mut offset = 0u64;
     loop {
-        for prepared in &mut batches {
+        for batch in &mut batches {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             if Instant::now() >= until {
                 return;
             }
             while tasks.try_join_next().is_some() {}
-            prepared.batch.first_offset = offset;
-            let count = u32::try_from(prepared.batch.readings.len()).unwrap_or(u32::MAX);
+            batch.first_offset = offset;
+            batch.secret = Id::hash(&[&offset.to_be_bytes()]).0;
+            let count = u32::try_from(batch.readings.len()).unwrap_or(u32::MAX);
             offset += u64::from(count);
             let at = Instant::now();
-            let payload = prepared.batch.encode();
+            let (root, payload) = tokio::task::block_in_place(|| (merkle::root(&batch.leaves()), batch.encode()));
             let body = Body::Readings {
-                root: prepared.root,
+                root,
                 count,
                 bytes: u32::try_from(payload.len()).unwrap_or(u32::MAX),
-                span_us: prepared.batch.span_us(),
+                span_us: batch.span_us(),
                 blob: Batch::blob_digest(&payload),
                 shares: Vec::new(),
             };

@@ -56,6 +56,7 @@ fn ledger_rows(status: &Status) -> Vec<Vec<String>> {
         row("readings on the ledger", thousands(ledger.readings)),
         row("issued here", thousands(ledger.issued)),
         row("tips / unconfirmed / pending", format!("{} / {} / {}", ledger.tips, ledger.unconfirmed, ledger.pending)),
+        row("peers heard of", format!("{} of {}", ledger.peers, status.committee.len().saturating_sub(1))),
         row("refused / equivocations", format!("{} / {}", ledger.refused, ledger.equivocations)),
         row("committee", committee.join(", ")),
     ]

@@ -53,6 +53,8 @@ pub(crate) struct Ledger {
     pub(crate) pending: u64,
     /// Issuers caught with two messages of one sequence.
     pub(crate) equivocations: u64,
+    /// Other members of the committee heard of lately.
+    pub(crate) peers: u64,
     /// Messages refused.
     pub(crate) refused: u64,
 }

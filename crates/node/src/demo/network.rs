@@ -8,6 +8,7 @@
 
 use crate::cli::client::NodeClient;
 use crate::cli::init::{self, BrokerPlan, HTTP_PORT, LEDGER_PORT, MQTT_PORT, Plan, Ports, Written};
+use crate::cli::wire::Status;
 use crate::cli::{Exit, Failure};
 use protocol::{Genesis, Name};
 use rustix::process::{Pid, Signal, kill_process};
@@ -80,10 +81,10 @@ pub(crate) fn free_plan(name: Name, site: Name, nodes: u16) -> Result<(Plan, Vec
 }
 
 impl NodeProcess {
-    /// Whether it has executed a milestone beyond genesis.
-    fn has_milestone(&self) -> bool {
-        let status: Result<serde_json::Value, _> = self.client.json("/api/v1/status");
-        status.is_ok_and(|s| s.pointer("/ledger/height").and_then(serde_json::Value::as_u64).is_some_and(|h| h > 0))
+    /// Whether it has executed a milestone beyond genesis and hears of so many others.
+    fn has_joined(&self, others: u64) -> bool {
+        let status: Result<Status, _> = self.client.json("/api/v1/status");
+        status.is_ok_and(|s| s.ledger.height > 0 && s.ledger.peers >= others)
     }
 }
 
@@ -121,15 +122,15 @@ impl Network {
         Ok(network)
     }
 
-    /// Waits until every node is well and has executed the network's first milestone: the committee is there.
+    /// Waits until every node is well, has executed the network's first milestone, and hears of all the others.
     ///
     /// # Errors
     /// [`Failure`] if one ends instead, or takes too long.
     pub(crate) async fn ready(&mut self) -> Result<(), Failure> {
-        let start = Instant::now();
+        let (start, others) = (Instant::now(), self.nodes.len().saturating_sub(1) as u64);
         loop {
             self.alive()?;
-            let waiting = tokio::task::block_in_place(|| self.nodes.iter().find(|n| !n.client.healthy() || !n.has_milestone()));
+            let waiting = tokio::task::block_in_place(|| self.nodes.iter().find(|n| !n.client.healthy() || !n.has_joined(others)));
             let Some(node) = waiting else { return Ok(()) };
             if start.elapsed() > START_TIMEOUT {
                 let what = format!("{} is not ready after {} s", node.name, START_TIMEOUT.as_secs());

@@ -49,6 +49,7 @@ fn ledger_json(ledger: &replica::Status) -> Value {
         "unconfirmed": ledger.unconfirmed,
         "pending": ledger.pending,
         "equivocations": ledger.equivocations,
+        "peers": ledger.peers,
         "refused": ledger.refused,
         "pulled": ledger.pulled,
     })

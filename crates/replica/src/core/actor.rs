@@ -1,6 +1,7 @@
 //! The loop.
 
 use super::cuts::{Cut, Executed};
+use super::execution::Uncommitted;
 use super::request::{Finalized, Link, Request};
 use crate::handle::{Event, IssueError};
 use crate::state::{State, StateError};
@@ -8,6 +9,7 @@ use crate::store::{Disk, Store, StoreError};
 use crate::wire::Block;
 use crate::wire::{Digest, Frame, Scheme, digest};
 use commonware_consensus::marshal::{core::Mailbox, standard::Standard};
+use commonware_cryptography::ed25519;
 use commonware_macros::select;
 use commonware_runtime::Spawner;
 use commonware_utils::channel::{mpsc, oneshot};
@@ -26,7 +28,10 @@ const PUSH_INTERVAL: Duration = Duration::from_millis(1);
 /// Time between two announcements of the tips while they change,
 pub(super) const ANNOUNCE_BUSY: Duration = Duration::from_millis(250);
 /// and while they do not.
-const ANNOUNCE_IDLE: Duration = Duration::from_secs(2);
+const ANNOUNCE_IDLE: Duration = Duration::from_secs(1);
+/// A peer that announced nothing for this long is not there.
+const PEER_SILENT: Duration = Duration::from_secs(5);
+const _: () = assert!(ANNOUNCE_IDLE.as_millis() * 3 < PEER_SILENT.as_millis());
 /// Messages known to be missing. An announcement of more is not believed yet; it will be repeated.
 const WANTED_MAX: usize = 16_384;
 /// Time after which a pull that brought nothing is asked for again.
@@ -71,6 +76,9 @@ pub(super) enum Job {
     Verify { chain: Vec<Link>, reply: oneshot::Sender<bool> },
 }
 
+/// Who waits to hear that a message is issued.
+pub(super) type IssueReply = oneshot::Sender<Result<Id, IssueError>>;
+
 /// The issuer's side of the core.
 pub(super) struct Own {
     pub(super) next_sequence: u64,
@@ -79,7 +87,7 @@ pub(super) struct Own {
     pub(super) counted: u64,
     pub(super) issued: u64,
     /// Messages of this round, in the graph but not yet on disk, and who waits to hear that they are.
-    pub(super) unsaved: Vec<(oneshot::Sender<Result<Id, IssueError>>, Arc<Message>)>,
+    pub(super) unsaved: Vec<(IssueReply, Arc<Message>)>,
     /// Messages to push once durable.
     pub(super) outbox: Vec<Arc<Message>>,
 }
@@ -110,6 +118,8 @@ pub(crate) struct Core<E: Disk + Spawner> {
     pub(super) executed: Executed,
     /// Milestones verified but not executed, by digest.
     pub(super) cuts: BTreeMap<Id, Cut>,
+    /// Milestones executed whose effects are not durable yet.
+    pub(super) uncommitted: Uncommitted,
     pub(super) jobs: Vec<Job>,
     pub(super) finalized: VecDeque<Finalized>,
     pub(super) own: Own,
@@ -120,6 +130,8 @@ pub(crate) struct Core<E: Disk + Spawner> {
     pub(super) bell: Arc<Notify>,
     pub(super) subscribers: Vec<mpsc::Sender<Event>>,
     pub(super) counts: Counts,
+    /// When each peer announced its tips last. Peers are the committee's members: there are no others.
+    pub(super) heard: BTreeMap<ed25519::PublicKey, SystemTime>,
     pub(super) next_push: SystemTime,
     pub(super) next_announce: SystemTime,
     pub(super) announced: Vec<Digest>,
@@ -159,10 +171,17 @@ impl<E: Disk + Spawner> Core<E> {
             if std::mem::take(&mut self.grown) || executed || self.jobs.len() > waiting {
                 self.try_jobs().await?;
             }
+            self.commit_if_due().await?;
             self.pull_missing();
             self.push_outbox();
             self.announce_tips();
         }
+    }
+
+    /// Peers heard of lately.
+    pub(super) fn peers(&self) -> usize {
+        let now = self.context.current();
+        self.heard.values().filter(|at| now < **at + PEER_SILENT).count()
     }
 
     /// Height of the last milestone executed.
@@ -179,6 +198,9 @@ impl<E: Disk + Spawner> Core<E> {
         if !self.own.outbox.is_empty() {
             deadline = deadline.min(self.next_push);
         }
+        if let Some(at) = self.uncommitted.due {
+            deadline = deadline.min(at);
+        }
         deadline
     }
 
@@ -190,8 +212,9 @@ impl<E: Disk + Spawner> Core<E> {
                     self.admit(message, PULL_DELAY).await?;
                 }
             }
-            Request::Announced(ids) => {
-                for id in ids {
+            Request::Announced { peer, tips } => {
+                self.heard.insert(peer, self.context.current());
+                for id in tips {
                     if self.wanted.len() < WANTED_MAX && !self.knows(&id).await? {
                         self.want(id, PULL_DELAY);
                     }
@@ -254,11 +277,11 @@ impl<E: Disk + Spawner> Core<E> {
             self.want(id, PULL_DELAY);
         }
         let tips: Vec<Digest> = self.dag.tips().iter().take(ANNOUNCED_MAX).map(|t| digest(*t)).collect();
-        let pause = if tips == self.announced { ANNOUNCE_IDLE } else { ANNOUNCE_BUSY };
+        // a peer that has just come hears of us soon
+        let all = self.heard.len() + 1 >= self.issuers.len();
+        let pause = if all && tips == self.announced { ANNOUNCE_IDLE } else { ANNOUNCE_BUSY };
         self.next_announce = now + pause;
-        if !tips.is_empty() {
-            (self.outlets.announce)(tips.clone());
-        }
+        (self.outlets.announce)(tips.clone());
         self.announced = tips;
     }
 

@@ -12,19 +12,21 @@ use protocol::{Id, Message, Milestone, Unsigned};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tracing::debug;
+use tracing::warn;
 
 /// How long a tip that a milestone names may still arrive by itself: its push is usually right behind.
 const TIP_DELAY: Duration = Duration::from_millis(10);
 
-/// The last milestone whose effects are in archive and state.
-#[derive(Clone, Debug)]
+/// The last milestone executed.
+#[derive(Clone)]
 pub(crate) struct Executed {
     pub(crate) height: u64,
     pub(crate) digest: Id,
     pub(crate) time_ms: u64,
     /// History up to and including it.
     pub(crate) range: Range,
+    /// The state after it, until that is on disk.
+    pub(crate) state: Option<Speculation>,
 }
 
 /// A milestone that holds, on top of others that hold.
@@ -135,7 +137,7 @@ impl<E: Disk + Spawner> Core<E> {
                     Evaluation::Holds => {}
                     other => {
                         if let Evaluation::Fails(why) = &other {
-                            debug!(height, digest = %link.digest, why, "a milestone does not hold");
+                            warn!(height, digest = %link.digest, why, "a milestone that was proposed does not hold: no vote for it");
                         }
                         return Ok(other);
                     }
@@ -222,8 +224,8 @@ impl<E: Disk + Spawner> Core<E> {
     /// What a milestone with this parent builds on; `None` if the parent does not hold (yet).
     fn base(&self, parent: &Id) -> Result<Option<Base>, CoreError> {
         if *parent == self.executed.digest {
-            let Executed { height, time_ms, range, .. } = self.executed.clone();
-            return Ok(Some(Base { height, time_ms, state_root: self.state.root()?, state: None, range }));
+            let Executed { height, time_ms, range, state, .. } = self.executed.clone();
+            return Ok(Some(Base { height, time_ms, state_root: self.state_root()?, state, range }));
         }
         Ok(self.cuts.get(parent).map(|cut| Base {
             height: cut.milestone.height,
@@ -232,6 +234,14 @@ impl<E: Disk + Spawner> Core<E> {
             state: Some(cut.state.clone()),
             range: cut.range.clone(),
         }))
+    }
+
+    /// Root of the state after the last milestone executed.
+    pub(super) fn state_root(&self) -> Result<Id, CoreError> {
+        match &self.executed.state {
+            Some(state) => Ok(state.root()),
+            None => Ok(self.state.root()?),
+        }
     }
 
     /// What the milestones from `digest` down to the last executed one confirm.

@@ -4,31 +4,54 @@ use super::actor::{Core, CoreError};
 use super::cuts::{Cut, Evaluation, Executed};
 use super::request::Link;
 use crate::handle::{Confirmed, Event};
+use crate::state::Speculation;
 use crate::store::{Confirmation, CutRecord, Disk};
 use commonware_runtime::Spawner;
-use commonware_utils::Acknowledgement as _;
+use commonware_utils::{Acknowledgement as _, acknowledgement::Exact};
 use ledger::Key;
 use protocol::{Encode, Id, Milestone, merkle};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-/// Milestones executed before what they wrote is synced and acknowledged.
-const EXECUTED_TOGETHER_MAX: usize = 64;
+/// Milestones whose effects may wait to be made durable together,
+const UNCOMMITTED_MAX: usize = 24;
+/// and for how long.
+const COMMIT_INTERVAL: Duration = Duration::from_millis(250);
+/// Marshal hands out no more than this many milestones before the first is acknowledged.
+pub(crate) const ACKS_MAX: usize = 64;
+const _: () = assert!(UNCOMMITTED_MAX < ACKS_MAX);
+
+/// Milestones executed whose effects are not durable yet. After a crash marshal, which was not told that they are
+/// done, delivers them again.
+#[derive(Default)]
+pub(super) struct Uncommitted {
+    /// The states after them, in order. None is applied before everything it was made from is durable.
+    states: Vec<(u64, Speculation)>,
+    acks: Vec<Exact>,
+    /// When they must be committed.
+    pub(super) due: Option<SystemTime>,
+}
 
 impl<E: Disk + Spawner> Core<E> {
-    /// Executes what is final and complete, in order; commits the state once; then acknowledges and tells. Gives whether
-    /// anything was executed.
+    /// Executes what is final and complete, in order, and tells. Gives whether anything was executed.
+    ///
+    /// That a message is confirmed may be told before its effects are durable here: what makes it final is the
+    /// certificate, and marshal has that on disk.
     pub(super) async fn execute_finalized(&mut self) -> Result<bool, CoreError> {
-        let (mut acks, mut events) = (Vec::new(), Vec::new());
-        while let Some(front) = self.finalized.front().filter(|_| acks.len() < EXECUTED_TOGETHER_MAX) {
+        let mut executed = false;
+        while let Some(front) = self.finalized.front() {
             let link = front.link.clone();
             if link.milestone.height > self.executed.height {
                 if link.milestone.parent != self.executed.digest {
                     return Err(CoreError::Diverged { height: link.milestone.height, why: "it does not follow the last one executed" });
                 }
                 match self.evaluate(std::slice::from_ref(&link)).await? {
-                    Evaluation::Holds => events.push(self.execute(&link).await?),
+                    Evaluation::Holds => {
+                        let event = self.execute(&link).await?;
+                        self.emit(&event);
+                        executed = true;
+                    }
                     Evaluation::Waits(missing) => {
                         for id in missing {
                             self.want(id, Duration::ZERO);
@@ -38,14 +61,34 @@ impl<E: Disk + Spawner> Core<E> {
                     Evaluation::Fails(why) => return Err(CoreError::Diverged { height: link.milestone.height, why }),
                 }
             }
-            acks.extend(self.finalized.pop_front().map(|f| f.ack));
+            self.uncommitted.acks.extend(self.finalized.pop_front().map(|f| f.ack));
+            self.commit_if_due().await?;
         }
-        if !events.is_empty() {
-            self.state.commit().await?;
+        Ok(executed)
+    }
+
+    /// Makes what was executed durable, if it is time, and acknowledges it.
+    pub(super) async fn commit_if_due(&mut self) -> Result<(), CoreError> {
+        let now = self.context.current();
+        let waiting = &mut self.uncommitted;
+        if waiting.states.is_empty() {
+            waiting.acks.drain(..).for_each(|ack| ack.acknowledge());
+            return Ok(());
         }
+        let due = *waiting.due.get_or_insert(now + COMMIT_INTERVAL);
+        if waiting.states.len() < UNCOMMITTED_MAX && now < due {
+            return Ok(());
+        }
+        let Uncommitted { states, acks, .. } = std::mem::take(waiting);
+        self.store.sync_messages().await?;
+        self.store.sync_execution().await?;
+        for (height, state) in &states {
+            self.state.apply(*height, state).await?;
+        }
+        self.state.commit().await?;
+        self.executed.state = None;
         acks.into_iter().for_each(|ack| ack.acknowledge());
-        events.iter().for_each(|event| self.emit(event));
-        Ok(!events.is_empty())
+        Ok(())
     }
 
     async fn execute(&mut self, link: &Link) -> Result<Event, CoreError> {
@@ -62,11 +105,8 @@ impl<E: Disk + Spawner> Core<E> {
             }
         }
         self.record(link, &cut).await?;
-        // the state must never be ahead of what it was made from, not even by a buffer that happened to be full
-        self.store.sync_messages().await?;
-        self.store.sync_execution().await?;
-        self.state.apply(height, &cut.state).await?;
-        self.executed = Executed { height, digest: link.digest, time_ms: cut.milestone.time_ms, range: cut.range };
+        self.uncommitted.states.push((height, cut.state.clone()));
+        self.executed = Executed { height, digest: link.digest, time_ms: cut.milestone.time_ms, range: cut.range, state: Some(cut.state) };
         self.drop_orphans();
         self.dag.forget(height.saturating_sub(self.limits.keep_milestones));
         if let Some(own) = confirmed.iter().rev().find(|c| c.issuer == self.me) {
@@ -138,7 +178,7 @@ impl<E: Disk + Spawner> Core<E> {
     /// Own messages turned out void, as after a data directory was restored from an old copy: goes on from
     /// the last one that counted.
     async fn rejoin(&mut self) -> Result<(), CoreError> {
-        let accounts = self.state.read(None, BTreeSet::from([Key::Account(self.me)])).await?;
+        let accounts = self.state.read(self.executed.state.as_ref(), BTreeSet::from([Key::Account(self.me)])).await?;
         if let Some(account) = ledger::read_account(&accounts, self.me).map_err(crate::state::StateError::from)? {
             tracing::warn!(
                 "own messages are void: this node had issued others of the same sequence; going on from {}",

@@ -10,7 +10,8 @@
 //! # Rules
 //! - One owner: the engine's storage handles are consumed by writes, so nobody else may hold them.
 //! - Durable first: an own message before its push, a milestone's cone before the vote for it, a milestone's
-//!   effects before marshal's acknowledgement. Each round of the loop syncs once for all it did.
+//!   effects before marshal's acknowledgement. Syncs are shared: by all messages issued in a round, by the
+//!   milestones of a quarter of a second.
 //! - Nothing here panics on what a peer sends: it is refused, counted, and at most the peer is blocked.
 
 mod actor;
@@ -23,6 +24,7 @@ mod request;
 mod startup;
 
 pub(crate) use actor::{ANNOUNCED_MAX, Core, CoreError, Limits, Outlets};
+pub(crate) use execution::ACKS_MAX;
 pub use issuing::OWN_UNCONFIRMED_MAX;
 pub(crate) use issuing::unix_ms;
 pub(crate) use request::{Finalized, Link, Request, Requests};

@@ -49,18 +49,19 @@ impl<E: Disk + Spawner> Core<E> {
     }
 
     async fn status(&self) -> Result<Status, CoreError> {
-        let state = self.state.read(None, BTreeSet::from([Key::Totals])).await?;
+        let state = self.state.read(self.executed.state.as_ref(), BTreeSet::from([Key::Totals])).await?;
         let totals = ledger::read_totals(&state).map_err(crate::state::StateError::from)?;
         Ok(Status {
             key: self.me,
             height: self.executed.height,
             digest: self.executed.digest,
             milestone_ms: self.executed.time_ms,
-            state_root: self.state.root()?,
+            state_root: self.state_root()?,
             epoch: 0,
             messages: totals.messages,
             readings: totals.readings,
             issued: self.own.issued,
+            peers: self.peers(),
             tips: self.dag.tips().len(),
             unconfirmed: self.dag.unconfirmed(),
             pending: self.dag.pending(),

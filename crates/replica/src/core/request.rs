@@ -2,6 +2,7 @@
 
 use crate::handle::{Event, Evidence, EvidenceError, IssueError, MessageRecord, MilestoneRecord, OwnPayload, Status};
 use crate::wire::Frame;
+use commonware_cryptography::ed25519::PublicKey;
 use commonware_resolver::Outcome;
 use commonware_utils::acknowledgement::Exact;
 use commonware_utils::channel::{mpsc, oneshot};
@@ -65,8 +66,11 @@ pub(crate) enum Request {
     },
     /// Messages a peer pushed.
     Pushed(Frame),
-    /// Tips a peer has.
-    Announced(Vec<Id>),
+    /// Tips a peer has; none is a sign of life.
+    Announced {
+        peer: PublicKey,
+        tips: Vec<Id>,
+    },
     /// A peer's answer to a pull.
     Delivered {
         key: Id,

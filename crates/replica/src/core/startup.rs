@@ -2,6 +2,7 @@
 
 use super::actor::{Core, CoreError, Counts, Limits, Outlets, Own};
 use super::cuts::Executed;
+use super::execution::Uncommitted;
 use super::issuing::OWN_UNCONFIRMED_MAX;
 use crate::state::{State, StateError};
 use crate::store::{Confirmation, CutRecord, Disk, Store, Table};
@@ -55,11 +56,13 @@ impl<E: Disk + Spawner> Core<E> {
             arrivals: BTreeMap::new(),
             unconfirmed: BTreeSet::new(),
             cuts: BTreeMap::new(),
+            uncommitted: Uncommitted::default(),
             jobs: Vec::new(),
             finalized: VecDeque::new(),
             wanted: BTreeMap::new(),
             subscribers: Vec::new(),
             counts: Counts::default(),
+            heard: BTreeMap::new(),
             next_push: now,
             next_announce: now,
             announced: Vec::new(),
@@ -142,11 +145,11 @@ async fn executed<E: Disk>(genesis: &Genesis, store: &mut Store<E>, height: u64)
     }
     let range = history(&store.history, height + 1).await?;
     if height == 0 {
-        return Ok((Executed { height, digest, time_ms: first.time_ms, range }, 0));
+        return Ok((Executed { height, digest, time_ms: first.time_ms, range, state: None }, 0));
     }
     let record = store.cuts.at(height).await?.ok_or(CoreError::Inconsistent("the last executed milestone is missing"))?;
     let record: CutRecord = store.cuts.decode(&record)?;
-    Ok((Executed { height, digest: record.milestone.digest(), time_ms: record.milestone.time_ms, range }, record.floor))
+    Ok((Executed { height, digest: record.milestone.digest(), time_ms: record.milestone.time_ms, range, state: None }, record.floor))
 }
 
 /// The tree of history with `size` leaves, from its stored nodes.

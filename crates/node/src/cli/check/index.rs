@@ -37,6 +37,9 @@ const RULES: [(&str, &str); 4] = [
     ),
 ];
 
+/// A reading as the index lists it: leaf, id, topic, time in microseconds.
+type Listed = (i64, Vec<u8>, String, u64);
+
 /// A copy of an index, checked by itself.
 pub(super) struct IndexCheck {
     connection: Connection,
@@ -87,7 +90,7 @@ impl IndexCheck {
         }
     }
 
-    fn listed(&self, message: Id) -> rusqlite::Result<Vec<(i64, Vec<u8>, String, u64)>> {
+    fn listed(&self, message: Id) -> rusqlite::Result<Vec<Listed>> {
         let mut statement =
             self.connection.prepare_cached("SELECT leaf, id, topic, time_us FROM readings WHERE message = ?1 ORDER BY leaf")?;
         let time = |row: &Row<'_>| row.get::<_, i64>(3).map(i64::cast_unsigned);
