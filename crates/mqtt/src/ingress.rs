@@ -123,6 +123,9 @@ pub struct IngressCounters {
     pub readings: u64,
 }
 
+/// Time between two warnings that publishes are refused.
+const WARN_INTERVAL_US: u64 = 10_000_000;
+
 /// Takes the publishes of a site's devices.
 #[derive(Debug)]
 pub struct Ingress {
@@ -135,6 +138,8 @@ pub struct Ingress {
     rejected: AtomicU64,
     refused: AtomicU64,
     readings: AtomicU64,
+    /// When the operator was last told that publishes are refused.
+    warned_us: AtomicU64,
 }
 
 impl Ingress {
@@ -158,6 +163,7 @@ impl Ingress {
             rejected: zero(),
             refused: zero(),
             readings: zero(),
+            warned_us: zero(),
         }
     }
 
@@ -185,11 +191,24 @@ impl Ingress {
             Ok(Outcome::Rejected(_)) => {
                 count(&self.rejected, 1);
             }
-            Err(_) => {
+            Err(refusal) => {
                 count(&self.refused, 1);
+                if let Refusal::Store(why) = refusal {
+                    self.warn(why);
+                }
             }
         }
         outcome
+    }
+
+    /// Tells the operator that devices are kept waiting, now and then.
+    fn warn(&self, why: &AppendError) {
+        let now_us = (self.now_us)();
+        let last_us = self.warned_us.load(Ordering::Relaxed);
+        let due = now_us.saturating_sub(last_us) >= WARN_INTERVAL_US;
+        if due && self.warned_us.compare_exchange(last_us, now_us, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            tracing::warn!(site = %self.site, "publishes are refused: {why}");
+        }
     }
 
     async fn outcome(&self, publish: Publish<'_>) -> Result<Outcome, Refusal> {
