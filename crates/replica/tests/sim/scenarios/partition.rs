@@ -15,6 +15,7 @@ async fn scenario(mut world: World) -> World {
     let alone = world.handle(3).status().await.expect("the node runs");
     assert!(alone.height <= cut_off + 1, "a node that was cut off confirmed by itself");
     assert!(alone.unconfirmed >= 24, "it must go on issuing");
+    // simulated time: the partition lasts longer than any timeout of consensus
     world.context.sleep(Duration::from_secs(2)).await;
     world.heal().await;
     world.settle().await;
@@ -32,6 +33,7 @@ async fn halves(mut world: World) -> World {
     world.settle().await;
     world.part(&[2, 3]).await;
     world.traffic(&[0, 2, 1, 3], 8).await;
+    // simulated time: long enough for many views to fail
     world.context.sleep(Duration::from_secs(5)).await;
     world.heal().await;
     world.settle().await;
