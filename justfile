@@ -15,14 +15,30 @@ demo *ARGS:
 test *ARGS:
     cargo test --workspace {{ARGS}}
 
+# One course of the simulation again: `just sim 7`
+sim SEED *ARGS:
+    WATTLE_SIM_SEED={{SEED}} cargo test -p replica --test sim every_scenario -- --nocapture {{ARGS}}
+
+# That many courses of the simulation, optimised: `just soak 5000`
+soak COUNT *ARGS:
+    WATTLE_SIM_SEEDS={{COUNT}} cargo test --release -p replica --test sim every_scenario -- --nocapture {{ARGS}}
+
 # Formatting and lints, as CI holds them
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
 
-# One figure for this machine: ingest, mqtt, verify or confirm
+# One figure for this machine: ingest, mqtt, verify, confirm, dag, storage or pow
 bench NAME *ARGS:
     cargo run --release -- bench {{NAME}} {{ARGS}}
+
+# Four nodes killed at random for so many seconds; WATTLE_CRASH_SEED repeats a schedule
+crash SECONDS="60":
+    WATTLE_CRASH_SECONDS={{SECONDS}} cargo test -p node --test crash nodes_killed_at_random -- --nocapture
+
+# Fuzz one target for so many seconds: decode, edge_payload, dag_model, ledger_model or verify_receipt
+fuzz TARGET SECONDS *ARGS:
+    fuzz/run.sh {{TARGET}} {{SECONDS}} {{ARGS}}
 
 # Golden vectors of the wire formats: a deliberate act
 write-vectors:

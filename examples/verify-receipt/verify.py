@@ -45,6 +45,8 @@ TIPS_MAX = 64
 COMMITTEE_MAX = 128
 CUT_MESSAGES_MAX = 16 * 1024
 PATH_MAX = 64
+WALLETS_MAX = 4096
+HANDOVERS_MAX = 4096
 
 U16_MAX = (1 << 16) - 1
 U32_MAX = (1 << 32) - 1
@@ -124,9 +126,9 @@ class Reader:
             raise Refused(f"{what} is not in canonical form: an option's marker is {byte}")
         return byte == 1
 
-    def version(self, what):
+    def version(self, what, known=1):
         byte = self.byte(what)
-        if byte != 1:
+        if byte != known:
             raise Refused(f"{what} has unknown version {byte}")
 
     def ids(self, limit, what):
@@ -351,16 +353,20 @@ def decode_body(reader):
     if tag == 1:
         reader.bytes(DATA_BYTES_MAX, "a data body")
         return None
+    if tag in (2, 3):
+        # orders and evidence: whatever follows, R-33 refuses the message
+        raise Refused("the message anchors no readings")
     raise Refused(f"a body has unknown tag {tag}")
 
 
 def decode_message(reader):
     start = reader.at
-    reader.version("the message")
+    reader.version("the message", 2)
     tag = reader.take(8, "a network tag")
     subnet = reader.u16("a subnet")
     issuer = reader.id("an issuer")
     reader.varint("a sequence")
+    rest_at = reader.at
     parents = reader.ids(PARENTS_MAX, "a message's parents")
     if not parents:
         raise Refused("a message names no parent")
@@ -371,16 +377,16 @@ def decode_message(reader):
         raise Refused("a message's votes are not in canonical form")
     body = decode_body(reader)
     reader.u64("a proof of work")
-    signed = reader.data[start : reader.at]
+    head, rest = reader.data[start:rest_at], reader.data[rest_at : reader.at]
     signature = reader.take(64, "a signature")
     return {
         "tag": tag,
         "subnet": subnet,
         "issuer": issuer,
         "body": body,
-        "signed": signed,
+        "signed": head + sha256(rest),
         "signature": signature,
-        "id": sha256(signed, signature),
+        "id": sha256(head, rest, signature),
     }
 
 
@@ -400,6 +406,7 @@ def decode_milestone(reader):
     messages_root = reader.id("a messages_root")
     reader.id("a state_root")
     history_root = reader.id("a history_root")
+    members = None
     if reader.flag("a next committee"):
         members = reader.ids(COMMITTEE_MAX, "a next committee")
         if not members or not ascending(members):
@@ -412,6 +419,7 @@ def decode_milestone(reader):
         "message_count": message_count,
         "messages_root": messages_root,
         "history_root": history_root,
+        "next_committee": members,
         "digest": sha256(reader.data[start : reader.at]),
     }
 
@@ -445,10 +453,32 @@ RECEIPT_FIELDS = {
     "milestone": str,
     "anchor": (dict, type(None)),
     "finalization": str,
+    "handovers": list,
 }
+HANDOVER_FIELDS = {"milestone": str, "finalization": str}
 ANCHOR_FIELDS = {"milestone": str, "history_path": list}
-GENESIS_FIELDS = {"format": str, "network": str, "name": str, "subnet": int, "created_ms": int, "committee": list}
-VALIDATOR_FIELDS = {"name": str, "key": str}
+GENESIS_FIELDS = {
+    "format": str,
+    "network": str,
+    "name": str,
+    "subnet": int,
+    "created_ms": int,
+    "parameters": dict,
+    "committee": list,
+    "wallets": list,
+}
+VALIDATOR_FIELDS = {"name": str, "key": str, "stake": int}
+WALLET_FIELDS = {"key": str, "balance": int}
+# R-22: each with its range
+PARAMETER_RANGES = {
+    "epoch_milestones": (2, U64_MAX),
+    "committee_max": (1, COMMITTEE_MAX),
+    "stake_min": (0, U64_MAX),
+    "unbonding_epochs": (0, U64_MAX),
+    "slash_percent": (0, 100),
+    "share_per_second": (1, U32_MAX),
+    "pow_difficulty": (0, 16),
+}
 
 
 def unique_keys(pairs):
@@ -532,38 +562,107 @@ class Genesis:
 
     def __init__(self, text):
         j = fields(parse_json(text, "the genesis"), GENESIS_FIELDS, "the genesis")
-        if j["format"] != "wattle-genesis-v1":
+        if j["format"] != "wattle-genesis-v2":
             raise Refused("the genesis has an unknown format")
         name = checked_name(j["name"], "the network's name")
         self.subnet = bounded(j["subnet"], U16_MAX, "the subnet")
         created_ms = bounded(j["created_ms"], U64_MAX, "created_ms")
-        self.validators = []
+        parameters = fields(j["parameters"], dict.fromkeys(PARAMETER_RANGES, int), "parameters")
+        for what, (low, high) in PARAMETER_RANGES.items():
+            if not low <= parameters[what] <= high:
+                raise Refused(f"{what} is not between {low} and {high}")
+        self.epoch_milestones = parameters["epoch_milestones"]
+        self.validators, stakes = [], []
         for entry in j["committee"]:
             v = fields(entry, VALIDATOR_FIELDS, "a validator")
             self.validators.append((unhex(v["key"], "a validator's key"), checked_name(v["name"], "a validator's name")))
-        if not 1 <= len(self.validators) <= COMMITTEE_MAX:
-            raise Refused(f"the committee has {len(self.validators)} validators, allowed are 1 to {COMMITTEE_MAX}")
-        if not ascending([key for key, _ in self.validators]):
-            raise Refused("the committee's keys are not strictly ascending")
-        if not all(is_sound_key(key) for key, _ in self.validators):
-            raise Refused("the committee holds a key that is not sound")
-        encoded = b"\x01" + put_bytes(name.encode()) + struct.pack(">HQ", self.subnet, created_ms)
+            stakes.append(v["stake"])
+        wallets = []
+        for entry in j["wallets"]:
+            w = fields(entry, WALLET_FIELDS, "a wallet")
+            wallets.append((unhex(w["key"], "a wallet's key"), w["balance"]))
+        if len(wallets) > WALLETS_MAX:
+            raise Refused(f"there are {len(wallets)} wallets, the limit is {WALLETS_MAX}")
+        if not ascending([key for key, _ in wallets]):
+            raise Refused("the wallets' keys are not strictly ascending")
+        bounded(sum(stakes) + sum(balance for _, balance in wallets), U64_MAX, "the supply")
+        check_committee([key for key, _ in self.validators])
+        p = parameters
+        encoded = b"\x02" + put_bytes(name.encode()) + struct.pack(">HQ", self.subnet, created_ms)
+        encoded += put_varint(p["epoch_milestones"]) + struct.pack(">H", p["committee_max"])
+        encoded += put_varint(p["stake_min"]) + put_varint(p["unbonding_epochs"]) + bytes([p["slash_percent"]])
+        encoded += put_varint(p["share_per_second"]) + bytes([p["pow_difficulty"]])
         encoded += put_varint(len(self.validators))
-        for key, validator in self.validators:
-            encoded += key + put_bytes(validator.encode())
-        self.network = sha256(b"wattle/genesis/v1", encoded)
+        for (key, validator), stake in zip(self.validators, stakes):
+            encoded += key + put_bytes(validator.encode()) + put_varint(stake)
+        encoded += put_varint(len(wallets))
+        for key, balance in wallets:
+            encoded += key + put_varint(balance)
+        self.network = sha256(b"wattle/genesis/v2", encoded)
         if j["network"] != self.network.hex():
             raise Refused("the network id does not fit the rest of the genesis: somebody changed it")
         self.name = name
-        self.quorum = 2 * len(self.validators) // 3 + 1
+
+    def committee_of(self, keys):
+        """R-40: who is not in the genesis goes by the first 16 digits of the key."""
+        check_committee(keys)
+        names = dict(self.validators)
+        return [(key, names.get(key, key.hex()[:16])) for key in keys]
 
 
-# ---------------------------------------------------------------- the verdict (R-32 to R-40)
+def check_committee(keys):
+    """R-9, R-14, R-22."""
+    if not 1 <= len(keys) <= COMMITTEE_MAX:
+        raise Refused(f"the committee has {len(keys)} validators, allowed are 1 to {COMMITTEE_MAX}")
+    if not ascending(keys):
+        raise Refused("the committee's keys are not strictly ascending")
+    if not all(is_sound_key(key) for key in keys):
+        raise Refused("the committee holds a key that is not sound")
+
+
+# ---------------------------------------------------------------- the verdict (R-32 to R-41)
+
+
+def check_finalization(finalization, committee, network):
+    """R-41: by a quorum, every signature valid. Gives who signed."""
+    quorum = 2 * len(committee) // 3 + 1
+    if len(finalization["votes"]) < quorum:
+        raise Refused(f"{len(finalization['votes'])} validators signed, {quorum} are needed")
+    namespace = b"wattle/milestone/v1/" + network + b"_FINALIZE"
+    signers = []
+    for index, signature in finalization["votes"]:
+        if index >= len(committee):
+            raise Refused(f"validator {index} is not in the committee")
+        key, name = committee[index]
+        if not verify_signature(key, namespace, finalization["proposal"], signature):
+            raise Refused(f"the signature of validator {index} is not valid")
+        signers.append(name)
+    return signers
+
+
+def walk(genesis, handovers):
+    """R-40: the committee of the epoch after the last handover."""
+    committee = genesis.validators
+    for epoch, (milestone, finalization) in enumerate(handovers):
+        where = f"the handover of epoch {epoch}"
+        if milestone["epoch"] != epoch or finalization["epoch"] != epoch:
+            raise Refused(f"{where} is of another epoch")
+        if milestone["height"] != (epoch + 1) * genesis.epoch_milestones - 1:
+            raise Refused(f"the milestone in {where} does not close it")
+        if milestone["subnet"] != genesis.subnet:
+            raise Refused(f"{where} belongs to another subnet")
+        if milestone["next_committee"] is None:
+            raise Refused(f"{where} names no next committee")
+        if finalization["digest"] != milestone["digest"]:
+            raise Refused(f"the certificate in {where} is of another milestone")
+        check_finalization(finalization, committee, genesis.network)
+        committee = genesis.committee_of(milestone["next_committee"])
+    return committee
 
 
 def verify_receipt(text, genesis):
     j = fields(parse_json(text, "the receipt"), RECEIPT_FIELDS, "the receipt")
-    if j["format"] != "wattle-receipt-v1":
+    if j["format"] != "wattle-receipt-v2":
         raise Refused("the receipt has an unknown format")
     leaf_index = bounded(j["leaf_index"], U32_MAX, "leaf_index")
     message_index = bounded(j["message_index"], U64_MAX, "message_index")
@@ -581,13 +680,20 @@ def verify_receipt(text, genesis):
         anchor = part(decode_milestone, a["milestone"], "the anchor")
         history_path = hashes(a["history_path"], "the history path")
     finalization = part(decode_finalization, j["finalization"], "the finalization")
+    if len(j["handovers"]) > HANDOVERS_MAX:
+        raise Refused(f"there are {len(j['handovers'])} handovers, the limit is {HANDOVERS_MAX}")
+    handovers = []
+    for entry in j["handovers"]:
+        h = fields(entry, HANDOVER_FIELDS, "a handover")
+        closing = part(decode_milestone, h["milestone"], "a handover's milestone")
+        handovers.append((closing, part(decode_finalization, h["finalization"], "a handover's finalization")))
 
     # R-32: the message
     if message["tag"] != genesis.network[:8]:
         raise Refused("the message belongs to another network")
     if message["subnet"] != genesis.subnet:
         raise Refused("the message belongs to another subnet")
-    namespace = b"wattle/message/v1/" + genesis.network
+    namespace = b"wattle/message/v2/" + genesis.network
     if not verify_signature(message["issuer"], namespace, message["signed"], message["signature"]):
         raise Refused("the message's signature is not its issuer's")
     # R-33: it anchors readings
@@ -617,22 +723,17 @@ def verify_receipt(text, genesis):
     # R-38: the certificate is on it
     if certified["digest"] != finalization["digest"]:
         raise Refused("the finalization is of another milestone")
-    # R-39: signed by the committee that genesis names
-    for epoch in (certified["epoch"], milestone["epoch"], finalization["epoch"]):
-        if epoch != 0:
-            raise Refused(f"the milestone is of epoch {epoch}, and the genesis names only the committee of epoch 0")
-    # R-40: by a quorum, every signature valid
-    if len(finalization["votes"]) < genesis.quorum:
-        raise Refused(f"{len(finalization['votes'])} validators signed, {genesis.quorum} are needed")
-    namespace = b"wattle/milestone/v1/" + genesis.network + b"_FINALIZE"
-    signers = []
-    for index, signature in finalization["votes"]:
-        if index >= len(genesis.validators):
-            raise Refused(f"validator {index} is not in the committee")
-        key, name = genesis.validators[index]
-        if not verify_signature(key, namespace, finalization["proposal"], signature):
-            raise Refused(f"the signature of validator {index} is not valid")
-        signers.append(name)
+    # R-39: epochs and heights fit, and the handovers lead to the epoch that certified
+    for m in (milestone, certified):
+        if m["epoch"] != m["height"] // genesis.epoch_milestones:
+            raise Refused(f"a milestone of height {m['height']} is not of epoch {m['epoch']}")
+    if finalization["epoch"] != certified["epoch"]:
+        raise Refused("the finalization is of another epoch")
+    if len(handovers) != certified["epoch"]:
+        raise Refused(f"the milestone is of epoch {certified['epoch']}, the handovers lead to epoch {len(handovers)}")
+    # R-40, R-41: the committee of that epoch signed
+    committee = walk(genesis, handovers)
+    signers = check_finalization(finalization, committee, genesis.network)
     return {
         "reading": reading,
         "reading_id": sha256(b"wattle/reading/v1", encoded_reading),
@@ -641,7 +742,9 @@ def verify_receipt(text, genesis):
         "height": milestone["height"],
         "confirmed_ms": milestone["time_ms"],
         "certified_height": certified["height"],
+        "epoch": certified["epoch"],
         "signers": signers,
+        "committee": len(committee),
     }
 
 
@@ -686,7 +789,7 @@ def report(found, genesis):
             f"  issuer     {found['issuer'].hex()}",
             f"  milestone  height {found['height']} of {shown(genesis.name)}{later}",
             f"  confirmed  {shown_time(found['confirmed_ms'] * 1000)}",
-            f"  signed by  {len(found['signers'])} of {len(genesis.validators)} validators: "
+            f"  signed by  {len(found['signers'])} of {found['committee']} validators of epoch {found['epoch']}: "
             + ", ".join(shown(name) for name in found["signers"]),
         ]
     )

@@ -40,6 +40,11 @@ impl Positions {
         }
     }
 
+    /// Who holds a place.
+    pub(crate) fn holder(&self, issuer: &PublicKey, sequence: u64) -> Option<Id> {
+        self.0.get(&(*issuer, sequence)).copied()
+    }
+
     /// Forgets a message, if it is the one that holds the place.
     pub(crate) fn release(&mut self, issuer: PublicKey, sequence: u64, id: &Id) {
         if self.0.get(&(issuer, sequence)) == Some(id) {

@@ -136,6 +136,18 @@ impl<V: Vertex> Dag<V> {
         Ok(Insertion::Pending { missing })
     }
 
+    /// A message that is not in memory turned out to be settled: connects what waited for nothing else.
+    pub fn settle_parent(&mut self, id: &Id) -> Insertion<V> {
+        let ready = self.pending.arrived(id);
+        self.connect_all(ready.into())
+    }
+
+    /// The connected message that holds an issuer's sequence: the first of its rivals to arrive.
+    #[must_use]
+    pub fn at(&self, issuer: &PublicKey, sequence: u64) -> Option<Id> {
+        self.positions.holder(issuer, sequence)
+    }
+
     /// Ids that pending messages wait for and that are not pending themselves, ascending.
     #[must_use]
     pub fn missing(&self) -> Vec<Id> {
@@ -205,8 +217,11 @@ impl<V: Vertex> Dag<V> {
 
     /// Connects a message whose parents are known, then what waited for it, and so on.
     fn connect(&mut self, vertex: V) -> Insertion<V> {
+        self.connect_all(VecDeque::from([vertex]))
+    }
+
+    fn connect_all(&mut self, mut ready: VecDeque<V>) -> Insertion<V> {
         let (mut vertices, mut evidence) = (Vec::new(), Vec::new());
-        let mut ready = VecDeque::from([vertex]);
         while let Some(vertex) = ready.pop_front() {
             evidence.extend(self.link(&vertex));
             ready.extend(self.pending.arrived(&vertex.id()));

@@ -6,8 +6,9 @@
 //!    travel as a SenML data value (`vd`).
 //! 2. A JSON number alone, white space around it allowed, is a number; `true` and `false` are truth values.
 //! 3. Everything else is text if it is UTF-8 without control characters, and bytes if not, unchanged.
-//! 4. An empty payload is malformed; so is a value over [`VALUE_BYTES_MAX`], a number that is not finite, and a
-//!    device's time before 1970, after 2199 or over [`AHEAD_US_MAX`] ahead of its arrival.
+//! 4. An empty payload is malformed; so is a value over [`VALUE_BYTES_MAX`], a number that is not finite, a unit
+//!    with a control character, and a device's time before 1970, after 2199 or over [`AHEAD_US_MAX`] ahead of its
+//!    arrival.
 //! 5. A reading without a time of its own bears the time of its arrival.
 //!
 //! The short object has these labels and no others:
@@ -127,6 +128,9 @@ pub enum Fault {
     /// The unit is too long.
     #[error("its unit has {0} bytes, the limit is {UNIT_BYTES_MAX}")]
     UnitTooLong(usize),
+    /// The unit holds a control character, which a reading may not ([`Reading`]).
+    #[error("its unit holds the control character {0:?}")]
+    UnitCharacter(char),
     /// The name is too long.
     #[error("its name has {0} bytes, the limit is {SENML_NAME_BYTES_MAX}")]
     NameTooLong(usize),
@@ -313,10 +317,14 @@ pub(crate) fn bounded_bytes(bytes: Vec<u8>) -> Result<Value, Fault> {
     if bytes.len() > VALUE_BYTES_MAX { Err(Fault::ValueTooLong(bytes.len())) } else { Ok(Value::Bytes(bytes)) }
 }
 
-/// A unit within its bound; an empty one is none.
+/// A unit within its bound and without control characters; an empty one is none.
 pub(crate) fn bounded_unit(unit: Option<String>) -> Result<Option<String>, Fault> {
-    match unit {
-        Some(unit) if unit.len() > UNIT_BYTES_MAX => Err(Fault::UnitTooLong(unit.len())),
-        unit => Ok(unit.filter(|unit| !unit.is_empty())),
+    let text = unit.as_deref().unwrap_or_default();
+    if text.len() > UNIT_BYTES_MAX {
+        return Err(Fault::UnitTooLong(text.len()));
     }
+    if let Some(control) = text.chars().find(|c| c.is_control()) {
+        return Err(Fault::UnitCharacter(control));
+    }
+    Ok(unit.filter(|unit| !unit.is_empty()))
 }

@@ -97,6 +97,17 @@ fn the_short_object() {
     assert_eq!(one(r#"{"v": 1, "u": ""}"#).unit, None);
 }
 
+/// A unit with a control character used to pass: the reading was kept and batched, but no decoder takes such a unit,
+/// so the batch could never be read again. Its publisher must hear of it instead.
+#[test]
+fn a_unit_with_a_control_character_is_malformed() {
+    for (written, control) in [(r"\n", '\n'), (r"W\u0000", '\0'), (r"\u0085", '\u{85}')] {
+        assert_eq!(fault(&format!("{{\"v\":1,\"u\":\"{written}\"}}")), Fault::UnitCharacter(control));
+        assert_eq!(fault(&format!("[{{\"v\":1,\"u\":\"{written}\"}}]")), Fault::UnitCharacter(control));
+        assert_eq!(fault(&format!("[{{\"v\":1,\"bu\":\"{written}\"}}]")), Fault::UnitCharacter(control));
+    }
+}
+
 #[test]
 fn other_objects_are_malformed() {
     for payload in [

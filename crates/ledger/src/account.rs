@@ -1,11 +1,11 @@
-//! What the state keeps: of each issuer, and of the network.
+//! What the state keeps of each issuer, and of the network as a whole.
 
 use protocol::codec::{Reader, put_varint};
 use protocol::{Decode, DecodeError, Encode, Id};
 
 /// An issuer's account.
 /// ```text
-/// next sequence | last [32] | messages | readings        (integers LEB128)
+/// next sequence | last [32] | messages | readings | meter µs | epoch        (integers LEB128)
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
@@ -17,6 +17,10 @@ pub struct Account {
     pub messages: u64,
     /// Readings these messages anchored.
     pub readings: u64,
+    /// The issuer's meter ([`protocol::rate::Meter`]) after its last message that counted, in microseconds since 1970.
+    pub meter_us: u64,
+    /// The epoch in which its last message counted.
+    pub epoch: u64,
 }
 
 impl Encode for Account {
@@ -25,6 +29,8 @@ impl Encode for Account {
         self.last.encode_to(out);
         put_varint(out, self.messages);
         put_varint(out, self.readings);
+        put_varint(out, self.meter_us);
+        put_varint(out, self.epoch);
     }
 }
 
@@ -35,13 +41,15 @@ impl Decode for Account {
             last: Id::decode_from(reader)?,
             messages: reader.varint("an account's messages")?,
             readings: reader.varint("an account's readings")?,
+            meter_us: reader.varint("an account's meter")?,
+            epoch: reader.varint("an account's epoch")?,
         })
     }
 }
 
-/// What the whole network did so far.
+/// What the whole network did so far, and the DCoin there is.
 /// ```text
-/// messages | readings        (LEB128)
+/// messages | readings | supply | burned        (LEB128)
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -49,17 +57,28 @@ pub struct Totals {
     pub messages: u64,
     /// Readings they anchored.
     pub readings: u64,
+    /// DCoin that the genesis gave out.
+    pub supply: u64,
+    /// DCoin of that supply that was slashed, and is nobody's any more.
+    pub burned: u64,
 }
 
 impl Encode for Totals {
     fn encode_to(&self, out: &mut Vec<u8>) {
         put_varint(out, self.messages);
         put_varint(out, self.readings);
+        put_varint(out, self.supply);
+        put_varint(out, self.burned);
     }
 }
 
 impl Decode for Totals {
     fn decode_from(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { messages: reader.varint("the total of messages")?, readings: reader.varint("the total of readings")? })
+        Ok(Self {
+            messages: reader.varint("the total of messages")?,
+            readings: reader.varint("the total of readings")?,
+            supply: reader.varint("the supply")?,
+            burned: reader.varint("what was burned")?,
+        })
     }
 }

@@ -1,76 +1,95 @@
 //! Applying one message.
 
-use crate::account::{Account, Totals};
+use crate::account::Account;
+use crate::read::{ApplyError, read_account, read_totals};
+use crate::rules::{Refusal, Rules};
+use crate::slashing::punish;
+use crate::stake::{Stop, execute};
 use crate::store::{Key, Overlay, StateStore};
-use protocol::{Decode, DecodeError, Message, PublicKey};
-use thiserror::Error;
-
-/// Why a message could not be applied. Either is a fault of this node, never of the message.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum ApplyError {
-    /// A stored value cannot be read: rebuild the state from the milestones.
-    #[error("the state under {key:?} is damaged: {why}")]
-    Corrupt {
-        /// Which value.
-        key: Key,
-        /// Why it cannot be read.
-        why: DecodeError,
-    },
-    /// The caller passed a message that does not count.
-    #[error("message {sequence} of {issuer} is not its next one ({expected})")]
-    OutOfOrder {
-        /// Who issued it.
-        issuer: PublicKey,
-        /// The message's sequence.
-        sequence: u64,
-        /// The sequence that would count.
-        expected: u64,
-    },
-}
+use protocol::rate::Meter;
+use protocol::{Action, Body, Message};
 
 /// The keys whose values [`apply`] reads for a message: a store that cannot answer at once brings them first.
 #[must_use]
 pub fn touched(message: &Message) -> Vec<Key> {
-    vec![Key::Account(message.issuer), Key::Totals]
+    let mut keys = vec![Key::Account(message.issuer), Key::Totals];
+    match &message.body {
+        Body::Readings { .. } | Body::Data(_) => {}
+        Body::Orders(orders) => {
+            keys.push(Key::Candidates);
+            for order in orders {
+                let wallet = order.wallet;
+                keys.push(Key::Wallet(wallet));
+                match order.action {
+                    Action::Register { .. } | Action::Retire => keys.push(Key::Validator(wallet)),
+                    Action::Delegate { validator, .. } => keys.extend([Key::Validator(validator), Key::Delegation(wallet, validator)]),
+                    Action::Undelegate { validator, .. } => {
+                        keys.extend([Key::Validator(validator), Key::Delegation(wallet, validator), Key::Unbonding(wallet, validator)]);
+                    }
+                    Action::Withdraw { validator } => keys.extend([Key::Validator(validator), Key::Unbonding(wallet, validator)]),
+                }
+            }
+        }
+        Body::Evidence(evidence) => {
+            let offence = evidence.offence();
+            keys.extend([Key::Candidates, Key::Offence(offence.id), Key::Validator(offence.offender)]);
+        }
+    }
+    keys
 }
 
-fn read<T: Decode>(state: &impl StateStore, key: Key) -> Result<Option<T>, ApplyError> {
-    state.get(&key).map(|bytes| T::decode(&bytes).map_err(|why| ApplyError::Corrupt { key, why })).transpose()
-}
-
-/// An issuer's account, if a message of it ever counted.
-///
-/// # Errors
-/// [`ApplyError::Corrupt`].
-pub fn read_account(state: &impl StateStore, issuer: PublicKey) -> Result<Option<Account>, ApplyError> {
-    read(state, Key::Account(issuer))
-}
-
-/// The network's totals.
-///
-/// # Errors
-/// [`ApplyError::Corrupt`].
-pub fn read_totals(state: &impl StateStore) -> Result<Totals, ApplyError> {
-    Ok(read(state, Key::Totals)?.unwrap_or_default())
-}
-
-/// Applies a message that counts.
+/// Applies a message that counts. Gives what in it had no effect, and why.
 ///
 /// # Errors
 /// [`ApplyError`]; the overlay is then unchanged.
-pub fn apply<S: StateStore>(state: &mut Overlay<'_, S>, message: &Message) -> Result<(), ApplyError> {
+pub fn apply<S: StateStore>(state: &mut Overlay<'_, S>, rules: &Rules<'_>, message: &Message) -> Result<Vec<Refusal>, ApplyError> {
+    let mut step = Overlay::new(&*state);
+    count(&mut step, rules, message)?;
+    let mut refusals = Vec::new();
+    let mut settle = |index: usize, outcome: Result<(), Stop>| match outcome {
+        Ok(()) => Ok(()),
+        Err(Stop::Fault(why)) => Err(why),
+        Err(Stop::Refused(why)) => {
+            refusals.push(Refusal { index, why });
+            Ok(())
+        }
+    };
+    match &message.body {
+        Body::Readings { .. } | Body::Data(_) => {}
+        Body::Orders(orders) => {
+            for (index, order) in orders.iter().enumerate() {
+                settle(index, execute(&mut step, rules, order))?;
+            }
+        }
+        Body::Evidence(evidence) => settle(0, punish(&mut step, rules, evidence))?,
+    }
+    let changes = step.into_changes();
+    state.absorb(changes);
+    Ok(refusals)
+}
+
+/// The issuer's account and the totals.
+fn count<S: StateStore>(state: &mut Overlay<'_, S>, rules: &Rules<'_>, message: &Message) -> Result<(), ApplyError> {
     let readings = u64::from(message.body.readings());
     let before = read_account(state, message.issuer)?;
     let expected = before.as_ref().map_or(0, |a| a.next_sequence);
     if message.sequence != expected {
         return Err(ApplyError::OutOfOrder { issuer: message.issuer, sequence: message.sequence, expected });
     }
-    let totals = read_totals(state)?;
-    let (messages, earlier) = before.map_or((0, 0), |a| (a.messages, a.readings));
-    let account =
-        Account { next_sequence: expected.saturating_add(1), last: message.id(), messages: messages + 1, readings: earlier + readings };
+    let mut totals = read_totals(state)?;
+    let (messages, earlier, meter) = before.map_or((0, 0, Meter::default()), |a| (a.messages, a.readings, Meter::from_us(a.meter_us)));
+    let account = Account {
+        next_sequence: expected.saturating_add(1),
+        last: message.id(),
+        messages: messages + 1,
+        readings: earlier + readings,
+        meter_us: meter.after(rules.parameters, message.issued_at_ms, message.sequence).us(),
+        epoch: rules.epoch,
+    };
     state.set(Key::Account(message.issuer), &account);
-    state.set(Key::Totals, &Totals { messages: totals.messages + 1, readings: totals.readings + readings });
+    totals.messages += 1;
+    totals.readings += readings;
+    state.set(Key::Totals, &totals);
     Ok(())
 }
 
@@ -78,13 +97,16 @@ pub fn apply<S: StateStore>(state: &mut Overlay<'_, S>, message: &Message) -> Re
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::account::Totals;
     use crate::store::MemoryStore;
-    use protocol::{Body, Id, NetworkId, SecretKey, Unsigned};
+    use protocol::{Id, NetworkId, Parameters, SecretKey, Unsigned};
+
+    const NETWORK: NetworkId = NetworkId([7; 32]);
 
     fn message(seed: u8, sequence: u64, previous: Id) -> Message {
         let key = SecretKey::from_seed(&[seed; 32]);
         let unsigned = Unsigned {
-            network: NetworkId([7; 32]),
+            network: NETWORK,
             subnet: 0,
             issuer: key.public_key(),
             sequence,
@@ -97,6 +119,11 @@ mod tests {
         unsigned.sign(&key)
     }
 
+    fn applied<S: StateStore>(state: &mut Overlay<'_, S>, message: &Message) -> Result<Vec<Refusal>, ApplyError> {
+        let parameters = Parameters::default();
+        apply(state, &Rules { network: &NETWORK, subnet: 0, epoch: 0, parameters: &parameters }, message)
+    }
+
     #[test]
     fn accounts_follow_their_issuers_and_totals_follow_all() {
         let base = MemoryStore::default();
@@ -105,11 +132,12 @@ mod tests {
         let a1 = message(1, 1, a0.id());
         let b0 = message(2, 0, Id([7; 32]));
         for m in [&a0, &b0, &a1] {
-            apply(&mut state, m).unwrap();
+            assert_eq!(applied(&mut state, m), Ok(vec![]));
         }
         let account = read_account(&state, a0.issuer).unwrap().unwrap();
-        assert_eq!(account, Account { next_sequence: 2, last: a1.id(), messages: 2, readings: 0 });
-        assert_eq!(read_totals(&state).unwrap(), Totals { messages: 3, readings: 0 });
+        // both are of 1 ms, each uses up a quarter of one
+        assert_eq!(account, Account { next_sequence: 2, last: a1.id(), messages: 2, readings: 0, meter_us: 1_500, epoch: 0 });
+        assert_eq!(read_totals(&state).unwrap(), Totals { messages: 3, ..Totals::default() });
         assert_eq!(state.into_changes().len(), 3);
     }
 
@@ -118,7 +146,7 @@ mod tests {
         let base = MemoryStore::default();
         let mut state = Overlay::new(&base);
         let skipped = message(1, 4, Id([7; 32]));
-        assert!(matches!(apply(&mut state, &skipped), Err(ApplyError::OutOfOrder { expected: 0, .. })));
+        assert!(matches!(applied(&mut state, &skipped), Err(ApplyError::OutOfOrder { expected: 0, .. })));
         assert!(state.into_changes().is_empty());
     }
 
@@ -128,6 +156,6 @@ mod tests {
         let m = message(1, 0, Id([7; 32]));
         base.set(Key::Account(m.issuer), vec![1, 2, 3]);
         let mut state = Overlay::new(&base);
-        assert!(matches!(apply(&mut state, &m), Err(ApplyError::Corrupt { key: Key::Account(_), .. })));
+        assert!(matches!(applied(&mut state, &m), Err(ApplyError::Corrupt { key: Key::Account(_), .. })));
     }
 }

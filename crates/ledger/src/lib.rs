@@ -6,16 +6,44 @@
 //!
 //! # Rules
 //! - Only messages that *count* reach [`apply`]; void ones are no concern of the state.
+//! - The state begins as [`genesis_state`]. A closing milestone [elects](elect) and then [closes its epoch](close_epoch).
 //! - A value is written under the SHA-256 of its key, so that any authenticated map of 32-byte keys can hold it.
 //! - A stored value that cannot be read is [`ApplyError::Corrupt`]: the state must be rebuilt, not guessed.
+//! - An order that is [refused](Refusal) changes nothing. DCoin is neither made nor lost: balances, stakes, what is
+//!   unbonding and what was burned add up to the supply, always.
 //!
-//! Wallets, stake, epochs, the registry, channels and contracts will each be a file of their own here; today
-//! the state holds one [`Account`] for each issuer and the [`Totals`] of the network.
+//! # Where things are
+//! ```text
+//! apply ─┬─ account                     every message
+//!        ├─ stake ─── wallet, validator orders
+//!        └─ slashing ─ retained         evidence
+//! founding: the first state · election: the next committee · read: one function for each kind of value
+//! ```
+//! The registry, channels and contracts will each be a file of their own.
 
 mod account;
 mod apply;
+mod election;
+mod founding;
+mod read;
+pub mod retained;
+mod rules;
+mod slashing;
+mod stake;
 mod store;
+mod validator;
+mod wallet;
 
 pub use account::{Account, Totals};
-pub use apply::{ApplyError, apply, read_account, read_totals, touched};
+pub use apply::{apply, touched};
+pub use election::{close_epoch, elect, electing};
+pub use founding::genesis_state;
+pub use read::{
+    ApplyError, is_punished, read_account, read_candidates, read_delegation, read_epoch, read_totals, read_unbonding, read_validator,
+    read_wallet,
+};
+pub use retained::RETAINED_FULL;
+pub use rules::{OrderError, Refusal, Rules};
 pub use store::{Key, MemoryStore, Overlay, StateStore};
+pub use validator::{CANDIDATES_MAX, Candidates, Epoch, Validator};
+pub use wallet::{Delegation, Release, UNBONDING_MAX, Unbonding, Wallet};

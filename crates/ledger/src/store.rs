@@ -10,6 +10,20 @@ pub enum Key {
     Account(PublicKey),
     /// The network's [`crate::Totals`].
     Totals,
+    /// A [`crate::Wallet`].
+    Wallet(PublicKey),
+    /// A [`crate::Validator`].
+    Validator(PublicKey),
+    /// The [`crate::Delegation`] of a wallet with a validator.
+    Delegation(PublicKey, PublicKey),
+    /// The [`crate::Unbonding`] of a wallet from a validator.
+    Unbonding(PublicKey, PublicKey),
+    /// The [`crate::Candidates`].
+    Candidates,
+    /// That an offence was punished; the value is empty.
+    Offence(Id),
+    /// The present [`crate::Epoch`].
+    Epoch,
 }
 
 impl Key {
@@ -19,6 +33,13 @@ impl Key {
         match self {
             Self::Account(issuer) => Id::hash(&[b"wattle/state/account/", issuer.as_bytes()]),
             Self::Totals => Id::hash(&[b"wattle/state/totals"]),
+            Self::Wallet(wallet) => Id::hash(&[b"wattle/state/wallet/", wallet.as_bytes()]),
+            Self::Validator(validator) => Id::hash(&[b"wattle/state/validator/", validator.as_bytes()]),
+            Self::Delegation(wallet, validator) => Id::hash(&[b"wattle/state/delegation/", wallet.as_bytes(), validator.as_bytes()]),
+            Self::Unbonding(wallet, validator) => Id::hash(&[b"wattle/state/unbonding/", wallet.as_bytes(), validator.as_bytes()]),
+            Self::Candidates => Id::hash(&[b"wattle/state/candidates"]),
+            Self::Offence(id) => Id::hash(&[b"wattle/state/offence/", id.as_bytes()]),
+            Self::Epoch => Id::hash(&[b"wattle/state/epoch"]),
         }
     }
 }
@@ -37,6 +58,12 @@ impl MemoryStore {
     /// Sets the value under `key`.
     pub fn set(&mut self, key: Key, value: Vec<u8>) {
         self.0.insert(key, value);
+    }
+}
+
+impl From<BTreeMap<Key, Vec<u8>>> for MemoryStore {
+    fn from(values: BTreeMap<Key, Vec<u8>>) -> Self {
+        Self(values)
     }
 }
 
@@ -63,6 +90,16 @@ impl<'a, S: StateStore> Overlay<'a, S> {
     /// Sets a value.
     pub fn set(&mut self, key: Key, value: &impl Encode) {
         self.changes.insert(key, value.encode());
+    }
+
+    /// Notes that `key` is there, with nothing to say about it.
+    pub fn mark(&mut self, key: Key) {
+        self.changes.insert(key, Vec::new());
+    }
+
+    /// Takes over the changes of an overlay on top of this one.
+    pub fn absorb(&mut self, changes: BTreeMap<Key, Vec<u8>>) {
+        self.changes.extend(changes);
     }
 
     /// The changes, in the order of their keys.

@@ -11,7 +11,7 @@ mod prepare;
 
 pub(crate) use prepare::{Prepared, prepare};
 
-use crate::config::{BrokerConfig, Config};
+use crate::config::{BrokerConfig, Config, RetentionConfig};
 use crate::http::{self, AppState, HttpError};
 use crate::index::Index;
 use crate::metrics::Metrics;
@@ -71,7 +71,7 @@ pub(crate) async fn run(runtime: replica::Runtime, prepared: Prepared, ready: im
         error = site_failed(&mut node.site) => Err(error),
         error = http_failed(&mut node.http) => Err(error),
         () = ended.stopped() => Err(anyhow!(
-            "the ledger node has stopped: its storage failed, the log above says how; see that the disk is not full, run `wattle check`, and start again"
+            "the ledger node has stopped: its storage failed, the log above says how; see that the disk is neither full nor read-only, run `wattle check`, and start again"
         )),
     };
     tracing::info!("stopping");
@@ -133,7 +133,7 @@ struct RunningSite {
 impl Node {
     async fn start(runtime: replica::Runtime, prepared: Prepared) -> anyhow::Result<Self> {
         let started = Instant::now();
-        let Prepared { config, genesis, key, lock, http: listener } = prepared;
+        let Prepared { config, genesis, key, joining, lock, http: listener } = prepared;
         // The replica's tasks end after `run`. So the lock is left to the process, and goes with it.
         std::mem::forget(lock);
         let network = genesis.network();
@@ -149,6 +149,8 @@ impl Node {
                 peers: config.peers(),
                 pace,
                 prefix: LEDGER_PREFIX.into(),
+                joining,
+                retention: config.ledger.retention.retention(),
             })
             .await
             .context("cannot start the ledger node; `wattle check` looks at the data directory")?;
@@ -168,6 +170,7 @@ impl Node {
         let state = AppState::new(http::Parts {
             name: config.node.name,
             key: key.public_key(),
+            archive: config.ledger.retention == RetentionConfig::default(),
             genesis,
             ledger,
             runtime,

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use thiserror::Error;
 
 /// The longest that a batch may wait for company, in milliseconds.
@@ -23,8 +24,15 @@ pub(crate) const MILESTONE_GAP_MS_MAX: u64 = 10_000;
 pub(crate) const HEARTBEAT_MS_MIN: u64 = 100;
 /// The longest heartbeat, in milliseconds: consensus keeps a little of every view since the last milestone.
 pub(crate) const HEARTBEAT_MS_MAX: u64 = 300_000;
+/// Seconds of a day.
+const DAY_S: u64 = 24 * 60 * 60;
 /// The smallest file of a site's log: it must hold the largest payload several times.
 pub(crate) const SEGMENT_BYTES_MIN: u64 = 1 << 20;
+
+/// The longest that messages can be kept by age, in days; whoever wants more keeps all.
+pub(crate) const RETENTION_AGE_DAYS_MAX: u64 = 36_500;
+/// The smallest limit of messages and payloads, in bytes.
+pub(crate) const RETENTION_BYTES_MIN: u64 = 16 << 20;
 
 const _: () = assert!(BATCH_READINGS_MAX == 4096); // what the documented default says
 
@@ -71,7 +79,7 @@ impl Default for NodeConfig {
     }
 }
 
-/// A validator's place on the network.
+/// A peer's place on the network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PeerConfig {
@@ -95,8 +103,32 @@ pub(crate) struct LedgerConfig {
     pub(crate) batch_delay_ms: u64,
     /// At most this many readings in a batch.
     pub(crate) batch_readings_max: usize,
-    /// Every validator of the genesis, this node included, by the name people use.
+    /// How long old messages stay.
+    pub(crate) retention: RetentionConfig,
+    /// Whom this node talks to, by the name people use: validators of the genesis, and whoever else may connect to it.
+    /// Its own entry may be left out, as may those of validators that registered an address.
     pub(crate) peers: BTreeMap<String, PeerConfig>,
+}
+
+/// How long a node keeps what its state no longer needs. Without a limit it keeps everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RetentionConfig {
+    /// Drop messages that were confirmed more days ago than this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_age_days: Option<u64>,
+    /// Drop the oldest messages while messages and payloads take more bytes than this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_bytes: Option<u64>,
+}
+
+impl RetentionConfig {
+    /// The same for the replica.
+    #[must_use]
+    pub(crate) fn retention(&self) -> replica::Retention {
+        let age = self.max_age_days.map(|days| Duration::from_secs(days.saturating_mul(DAY_S)));
+        replica::Retention { age, bytes: self.max_bytes }
+    }
 }
 
 impl Default for LedgerConfig {
@@ -107,6 +139,7 @@ impl Default for LedgerConfig {
             heartbeat_ms: 15_000,
             batch_delay_ms: 5,
             batch_readings_max: 1000,
+            retention: RetentionConfig::default(),
             peers: BTreeMap::new(),
         }
     }
@@ -265,6 +298,12 @@ impl Config {
         check_range("ledger.heartbeat_ms", ledger.heartbeat_ms, HEARTBEAT_MS_MIN.max(ledger.milestone_gap_ms), HEARTBEAT_MS_MAX)?;
         check_range("ledger.batch_delay_ms", ledger.batch_delay_ms, 0, BATCH_DELAY_MS_MAX)?;
         check_range("ledger.batch_readings_max", ledger.batch_readings_max as u64, 1, BATCH_READINGS_MAX as u64)?;
+        if let Some(days) = ledger.retention.max_age_days {
+            check_range("ledger.retention.max_age_days", days, 1, RETENTION_AGE_DAYS_MAX)?;
+        }
+        if let Some(bytes) = ledger.retention.max_bytes {
+            check_range("ledger.retention.max_bytes", bytes, RETENTION_BYTES_MIN, i64::MAX.cast_unsigned())?;
+        }
         let mut keys = BTreeMap::new();
         for (name, peer) in &ledger.peers {
             let at = format!("ledger.peers.{name}");
@@ -277,7 +316,7 @@ impl Config {
         Ok(())
     }
 
-    /// Where every validator listens, by its key.
+    /// Where the peers listen, by their keys.
     #[must_use]
     pub(crate) fn peers(&self) -> BTreeMap<PublicKey, SocketAddr> {
         self.ledger.peers.values().filter_map(|p| Some((p.key.parse().ok()?, p.address))).collect()
@@ -387,6 +426,21 @@ mod tests {
         assert_eq!(again.peers().into_iter().collect::<Vec<_>>(), [(key.parse().unwrap(), loopback(7701))]);
         again.base = PathBuf::new();
         assert_eq!(again, config);
+    }
+
+    #[test]
+    fn retention_is_everything_unless_limited() {
+        assert_eq!(Config::default().ledger.retention.retention(), replica::Retention::default());
+        let config = load("[ledger.retention]\nmax_age_days = 2\n").unwrap();
+        let age = Some(Duration::from_secs(172_800));
+        assert_eq!(config.ledger.retention.retention(), replica::Retention { age, bytes: None });
+        let config = load("[ledger.retention]\nmax_bytes = 16777216\n").unwrap();
+        assert_eq!(config.ledger.retention.retention(), replica::Retention { age: None, bytes: Some(16 << 20) });
+        assert_eq!(load(&config.to_toml()).unwrap().ledger, config.ledger);
+        for (bad, key) in [("max_age_days = 0", "max_age_days"), ("max_age_days = 36501", "max_age_days"), ("max_bytes = 1", "max_bytes")] {
+            assert!(refusal(&format!("[ledger.retention]\n{bad}\n")).contains(&format!("ledger.retention.{key}")));
+        }
+        assert!(refusal("[ledger.retention]\nmax_days = 1\n").contains("max_days"));
     }
 
     #[test]

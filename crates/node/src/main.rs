@@ -21,9 +21,11 @@ mod config;
 mod demo;
 mod http;
 mod index;
+mod joining;
 mod lock;
 mod metrics;
 mod site;
+mod values;
 
 use std::process::ExitCode;
 

@@ -6,6 +6,7 @@
 use crate::site::SiteStats;
 use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
@@ -17,6 +18,9 @@ const PREFIX: &str = "wattle";
 /// Upper bounds of the latency's buckets, in seconds.
 const LATENCY_BOUNDS_S: [f64; 14] = [0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0];
 
+/// A counter for each reason.
+type ByReason = Family<[(&'static str, &'static str); 1], Counter>;
+
 /// The registry and what is in it.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -27,6 +31,11 @@ pub(crate) struct Metrics {
 
 struct LedgerMetrics {
     height: Gauge,
+    epoch: Gauge,
+    committee: Gauge,
+    validator: Gauge,
+    cut_off: Gauge,
+    orders_refused: Counter,
     messages: Counter,
     readings: Counter,
     issued: Counter,
@@ -36,6 +45,7 @@ struct LedgerMetrics {
     peers: Gauge,
     equivocations: Counter,
     refused: Counter,
+    refusals: ByReason,
     pulled: Counter,
 }
 
@@ -76,8 +86,15 @@ impl Metrics {
         let r = &mut registry;
         let latency = Histogram::new(LATENCY_BOUNDS_S);
         r.register("reading_latency_seconds", "From a publish being durable to its reading being confirmed here", latency.clone());
+        let refusals = ByReason::default();
+        r.register("messages_refused_by_reason", "Messages refused, by reason", refusals.clone());
         let ledger = LedgerMetrics {
             height: gauge(r, "milestone_height", "Height of the last milestone executed"),
+            epoch: gauge(r, "epoch", "Epoch of the next milestone"),
+            committee: gauge(r, "committee_size", "Members of that epoch's committee"),
+            validator: gauge(r, "validator", "1 while this node is one of them"),
+            cut_off: gauge(r, "cut_off", "1 while too few of them are in touch with this node to confirm anything"),
+            orders_refused: counter(r, "orders_refused", "Orders and evidence without effect"),
             messages: counter(r, "messages", "Messages that counted, on the whole network"),
             readings: counter(r, "readings", "Readings anchored by messages that counted, on the whole network"),
             issued: counter(r, "messages_issued", "Messages this node has issued"),
@@ -87,6 +104,7 @@ impl Metrics {
             peers: gauge(r, "peers", "Other members of the committee heard of lately"),
             equivocations: counter(r, "equivocations", "Issuers caught with two messages of one sequence"),
             refused: counter(r, "messages_refused", "Messages refused"),
+            refusals,
             pulled: counter(r, "messages_pulled", "Messages fetched because a push was missed"),
         };
         let site = SiteMetrics {
@@ -137,6 +155,11 @@ impl Metrics {
     fn copy_ledger(&self, status: &Status) {
         let m = &self.ledger;
         set(&m.height, status.height);
+        set(&m.epoch, status.epoch);
+        set(&m.committee, status.committee.len() as u64);
+        set(&m.validator, u64::from(status.validator));
+        set(&m.cut_off, u64::from(status.cut_off));
+        raise(&m.orders_refused, status.orders_refused);
         raise(&m.messages, status.messages);
         raise(&m.readings, status.readings);
         raise(&m.issued, status.issued);
@@ -146,6 +169,9 @@ impl Metrics {
         set(&m.peers, status.peers as u64);
         raise(&m.equivocations, status.equivocations);
         raise(&m.refused, status.refused);
+        for (reason, count) in &status.refusals {
+            raise(&m.refusals.get_or_create(&[("reason", *reason)]), *count);
+        }
         raise(&m.pulled, status.pulled);
     }
 
@@ -197,7 +223,11 @@ mod tests {
             digest: Id([0; 32]),
             milestone_ms: 0,
             state_root: Id([0; 32]),
-            epoch: 0,
+            epoch: 2,
+            committee: vec![PublicKey([1; 32]), PublicKey([2; 32])],
+            validator: true,
+            cut_off: false,
+            orders_refused: 6,
             messages: 9,
             readings: 90,
             issued: 3,
@@ -205,16 +235,26 @@ mod tests {
             tips: 2,
             unconfirmed: 1,
             pending: 0,
+            wanted: 0,
             equivocations: 0,
-            refused: 0,
+            refused: 5,
+            refusals: [("work", 2), ("rate", 3), ("future", 0)].into(),
             pulled: 0,
         };
         metrics.latency().observe(0.012);
         let text = metrics.render(Some(&status), None, "# HELP x y\nx 1\n# EOF\n");
         let has = |line: &str| assert!(text.lines().any(|l| l == line), "no line {line:?} in\n{text}");
         has("wattle_milestone_height 7");
+        has("wattle_epoch 2");
+        has("wattle_committee_size 2");
+        has("wattle_validator 1");
+        has("wattle_cut_off 0");
+        has("wattle_orders_refused_total 6");
         has("wattle_readings_total 90");
         has("wattle_reading_latency_seconds_bucket{le=\"0.02\"} 1");
+        has("wattle_messages_refused_total 5");
+        has("wattle_messages_refused_by_reason_total{reason=\"work\"} 2");
+        has("wattle_messages_refused_by_reason_total{reason=\"future\"} 0");
         has("x 1");
         assert!(!text.contains("# EOF"));
         status.messages = 4; // a counter does not fall

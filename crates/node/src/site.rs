@@ -121,8 +121,10 @@ pub(crate) enum SiteError {
     /// The system gives no randomness.
     #[error("the system gives no randomness for a batch's secret: {0}")]
     Randomness(String),
-    /// The replica has stopped.
-    #[error("the ledger node has stopped; its log says why")]
+    /// The replica has stopped: its storage failed.
+    #[error(
+        "the ledger node has stopped; the log above says why: see that the disk is neither full nor read-only, run `wattle check`, and start again"
+    )]
     LedgerStopped,
     /// A task ended in a way it never should.
     #[error("a task of the site ended: {0}")]

@@ -26,6 +26,10 @@ fn what_cannot_be_understood() {
     run(&["frobnicate"]).refused(2, &["frobnicate", "wattle --help"]);
     run(&["verify"]).refused(2, &["--genesis"]);
     run(&["status", "--node", "ftp://nowhere"]).refused(2, &["ftp://nowhere", "http://HOST:PORT"]);
+    run(&["delegate", "--to", "node2", "--amount", "0", "--key", "k"]).refused(2, &["--amount"]);
+    run(&["validator", "register", "--name", "n", "--address", "nowhere", "--key", "k"]).refused(2, &["host:port"]);
+    run(&["wallet", "show"]).refused(2, &["required"]);
+    run(&["validator", "retire", "--key", "no.key"]).refused(2, &["no.key", "--key"]);
     run(&["replay", "x.csv", "--qos", "3"]).refused(2, &["3"]);
     run(&["demo", "--speedup=0", "--exit"]).refused(2, &["speedup"]);
     run(&["demo", "--readings", "100000000", "--exit"]).refused(2, &["--readings"]);
@@ -34,7 +38,9 @@ fn what_cannot_be_understood() {
         assert!(help.stdout.contains(word), "{help:?}");
     }
     help.ok();
-    for command in ["demo", "init", "up", "replay", "receipt", "verify", "status", "messages", "milestones", "readings", "check"] {
+    let asking = ["receipt", "verify", "status", "messages", "milestones", "readings", "check", "validators", "wallet", "light"];
+    let doing = ["demo", "init", "up", "replay", "validator", "delegate", "undelegate", "withdraw"];
+    for command in asking.iter().chain(&doing).copied() {
         let text = run(&[command, "--help"]).ok();
         assert!(text.contains("Examples:"), "{command} --help does not teach:\n{text}");
     }
@@ -56,6 +62,8 @@ fn configurations_that_cannot_be_used() {
     up(&config).refused(2, &["wattle.toml", "key_file"]);
     fs::write(&config, &good).unwrap();
 
+    run(&["up", "--config", config.to_str().unwrap(), "--from-peer", "ftp://x"])
+        .refused(2, &["ftp://x", "--from-peer", "http://HOST:PORT"]);
     let key = net.node_dir(1).join("node.key");
     let seed = fs::read_to_string(&key).unwrap();
     fs::write(&key, "not a key\n").unwrap();
@@ -119,10 +127,18 @@ fn ports_and_directories_that_are_taken() {
 fn nobody_there() {
     let port = free_ports(1);
     let node = format!("http://127.0.0.1:{port}");
-    for command in ["status", "messages", "milestones", "readings"] {
+    for command in ["status", "messages", "milestones", "readings", "validators"] {
         run(&[command, "--node", &node]).refused(3, &[&node, "wattle up"]);
     }
     run(&["receipt", "z1/m/sense/t@1", "--node", &node]).refused(3, &[&node]);
+    let net = Net::init(1, &[]);
+    let genesis = net.genesis_file();
+    let genesis = genesis.to_str().unwrap();
+    run(&["light", "follow", "--once", "--genesis", genesis, "--node", &node]).refused(3, &[&node]);
+    run(&["light", "wallet", &"1".repeat(64), "--genesis", genesis, "--node", &node]).refused(3, &[&node]);
+    run(&["light", "receipt", "z1/m/sense/t@1", "--genesis", genesis, "--node", &node]).refused(3, &[&node]);
+    run(&["light", "wallet", "12", "--genesis", genesis]).refused(2, &["64 hexadecimal digits"]);
+    run(&["light", "follow", "--once", "--genesis", genesis, "--node", "ftp://x"]).refused(2, &["ftp://x"]);
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("table.csv");
     table(&file, 3);
@@ -152,8 +168,12 @@ fn receipts_that_prove_nothing() {
     let json = run(&["verify", receipt.to_str().unwrap(), "--genesis", genesis.to_str().unwrap(), "--json"]).json();
     assert_eq!((json["verified"].as_bool(), json["value"].as_f64(), json["unit"].as_str()), (Some(true), Some(0.5), Some("W")));
 
+    let light = |genesis: &Path| run(&["light", "receipt", receipt.to_str().unwrap(), "--genesis", genesis.to_str().unwrap()]);
+    assert_eq!(light(&genesis).ok(), said);
+
     let other = Net::init(1, &[]);
     check(&other.genesis_file()).refused(1, &["receipt refused", "r.json", "another network"]);
+    light(&other.genesis_file()).refused(1, &["receipt refused", "r.json", "another network"]);
     fs::write(&receipt, good.replacen("\"salt\": \"", "\"salt\": \"A", 1)).unwrap();
     check(&genesis).refused(1, &["receipt refused", "the salt"]);
     fs::write(&receipt, "{}").unwrap();

@@ -25,6 +25,16 @@ pub fn consensus_namespace(network: &NetworkId) -> Vec<u8> {
     [b"wattle/milestone/v1/".as_slice(), &network.0].concat()
 }
 
+/// A proposal as the engine encodes it: what votes sign.
+pub(crate) fn proposal_bytes(epoch: u64, view: u64, parent_view: u64, digest: &Id) -> Vec<u8> {
+    let mut out = Vec::with_capacity(48);
+    put_varint(&mut out, epoch);
+    put_varint(&mut out, view);
+    put_varint(&mut out, parent_view);
+    digest.encode_to(&mut out);
+    out
+}
+
 /// One validator's signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vote {
@@ -72,12 +82,7 @@ impl Finalization {
     /// The bytes that each validator signs.
     #[must_use]
     pub fn proposal(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(48);
-        put_varint(&mut out, self.epoch);
-        put_varint(&mut out, self.view);
-        put_varint(&mut out, self.parent_view);
-        self.digest.encode_to(&mut out);
-        out
+        proposal_bytes(self.epoch, self.view, self.parent_view, &self.digest)
     }
 
     /// Checks every signature and the quorum.

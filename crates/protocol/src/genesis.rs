@@ -1,19 +1,27 @@
 //! Genesis: what everybody must agree on before the first message. Its hash is the network's id.
 //!
 //! ```text
-//! version=1 u8 | name | subnet u16 | created ms u64 | committee n × (key [32] | name)
+//! version=2 u8 | name | subnet u16 | created ms u64 | parameters | committee n × (key [32] | name | stake) |
+//! wallets n × (key [32] | balance)
 //! ```
+//! Stakes and balances are in DCoin; together they are all there ever is (the *supply*).
 
 use crate::codec::{Encode, put_bytes, put_varint};
 use crate::keys::{Id, NetworkId, PublicKey};
-use crate::limits::COMMITTEE_MAX;
+use crate::limits::{COMMITTEE_MAX, WALLETS_MAX};
 use crate::merkle;
 use crate::milestone::Milestone;
-use crate::topic::Name;
+use crate::parameters::{Parameters, ParametersError};
+use crate::topic::{Name, NameError};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use thiserror::Error;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Stake, and balance of its own wallet, of each validator in a plain genesis.
+const PLAIN_COINS: u64 = 1_000_000;
+/// Digits of its key that name a validator of whom the genesis says nothing.
+const KEY_NAME_DIGITS: usize = 16;
 
 /// Why a list of validators is not a committee.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -27,6 +35,9 @@ pub enum CommitteeError {
     /// A key that is no point of the curve, or of small order.
     #[error("the key {0} is not a sound Ed25519 key")]
     Key(PublicKey),
+    /// No name can be made for a key.
+    #[error("a validator's name cannot be used: {0}")]
+    Name(#[from] NameError),
 }
 
 /// A member of the committee.
@@ -41,6 +52,12 @@ pub struct Validator {
 /// The validators of an epoch, in ascending order of their keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committee(Vec<Validator>);
+
+/// How many equal votes of `n` validators decide: `⌊2n/3⌋ + 1`, so that any two such sets share an honest one.
+#[must_use]
+pub const fn quorum(n: usize) -> usize {
+    2 * n / 3 + 1
+}
 
 impl Committee {
     /// Checks a list of validators.
@@ -60,6 +77,19 @@ impl Committee {
         }
     }
 
+    /// The committee of these keys. Whom the genesis names is called so, others by the first digits of their key.
+    ///
+    /// # Errors
+    /// As [`Committee::new`].
+    pub fn from_keys(keys: &[PublicKey], genesis: &Genesis) -> Result<Self, CommitteeError> {
+        let known = genesis.committee.validators();
+        let validator = |key: &PublicKey| match known.binary_search_by(|v| v.key.cmp(key)).ok().and_then(|i| known.get(i)) {
+            Some(member) => Ok(member.clone()),
+            None => Name::new(key.to_string().get(..KEY_NAME_DIGITS).unwrap_or_default()).map(|name| Validator { key: *key, name }),
+        };
+        Self::new(keys.iter().map(validator).collect::<Result<Vec<_>, _>>()?)
+    }
+
     /// The members, in order.
     #[must_use]
     pub fn validators(&self) -> &[Validator] {
@@ -75,7 +105,7 @@ impl Committee {
     /// How many equal votes decide: `⌊2n/3⌋ + 1`, so that any two such sets share an honest validator.
     #[must_use]
     pub fn quorum(&self) -> usize {
-        2 * self.0.len() / 3 + 1
+        quorum(self.0.len())
     }
 }
 
@@ -88,11 +118,78 @@ pub struct Genesis {
     pub subnet: u16,
     /// When it was made, in milliseconds since 1970.
     pub created_ms: u64,
+    /// What the network agrees on beside its committee.
+    pub parameters: Parameters,
     /// The first epoch's committee.
     pub committee: Committee,
+    /// What each member of the committee has at stake, in its order.
+    pub stakes: Vec<u64>,
+    /// Free balances, by strictly ascending keys.
+    pub wallets: Vec<(PublicKey, u64)>,
+}
+
+/// Why the parts of a genesis do not fit together.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum FoundingError {
+    /// A number outside its range.
+    #[error(transparent)]
+    Parameters(#[from] ParametersError),
+    /// Not one stake for each validator.
+    #[error("there are {found} stakes for {validators} validators")]
+    Stakes {
+        /// Stakes.
+        found: usize,
+        /// Members of the committee.
+        validators: usize,
+    },
+    /// More than [`WALLETS_MAX`] wallets.
+    #[error("there are {0} wallets, the limit is {WALLETS_MAX}")]
+    Wallets(usize),
+    /// Wallets not strictly ascending by their keys.
+    #[error("the wallets' keys are not in strictly ascending order")]
+    WalletOrder,
+    /// More coins than 64 bits can count.
+    #[error("stakes and balances together are over 64 bits")]
+    Supply,
 }
 
 impl Genesis {
+    /// A genesis with default parameters, in which each validator has 1 000 000 DCoin at stake and as many in the
+    /// wallet of its own key.
+    #[must_use]
+    pub fn plain(name: Name, subnet: u16, created_ms: u64, committee: Committee) -> Self {
+        let stakes = alloc::vec![PLAIN_COINS; committee.size()];
+        let wallets = committee.validators().iter().map(|v| (v.key, PLAIN_COINS)).collect();
+        Self { name, subnet, created_ms, parameters: Parameters::default(), committee, stakes, wallets }
+    }
+
+    /// Checks what no single part can: parameters, one stake for each validator, wallets in order, a supply that can
+    /// be counted.
+    ///
+    /// # Errors
+    /// [`FoundingError`] naming what does not fit.
+    pub fn check(&self) -> Result<(), FoundingError> {
+        self.parameters.check()?;
+        let (found, validators) = (self.stakes.len(), self.committee.size());
+        if found != validators {
+            return Err(FoundingError::Stakes { found, validators });
+        }
+        if self.wallets.len() > WALLETS_MAX {
+            return Err(FoundingError::Wallets(self.wallets.len()));
+        }
+        if !self.wallets.is_sorted_by(|a, b| a.0 < b.0) {
+            return Err(FoundingError::WalletOrder);
+        }
+        self.supply().map(|_| ()).ok_or(FoundingError::Supply)
+    }
+
+    /// All DCoin there is: stakes and balances. `None` if 64 bits cannot count it.
+    #[must_use]
+    pub fn supply(&self) -> Option<u64> {
+        let all = self.stakes.iter().chain(self.wallets.iter().map(|(_, balance)| balance));
+        all.copied().try_fold(0u64, u64::checked_add)
+    }
+
     /// The network's id.
     #[must_use]
     pub fn network(&self) -> NetworkId {
@@ -100,12 +197,19 @@ impl Genesis {
         put_bytes(&mut out, self.name.as_str().as_bytes());
         out.extend_from_slice(&self.subnet.to_be_bytes());
         out.extend_from_slice(&self.created_ms.to_be_bytes());
+        self.parameters.encode_to(&mut out);
         put_varint(&mut out, self.committee.size() as u64);
-        for validator in self.committee.validators() {
+        for (validator, stake) in self.committee.validators().iter().zip(self.stakes.iter().chain(core::iter::repeat(&0))) {
             validator.key.encode_to(&mut out);
             validator.name.encode_to(&mut out);
+            put_varint(&mut out, *stake);
         }
-        NetworkId(Id::hash(&[b"wattle/genesis/v1", &out]).0)
+        put_varint(&mut out, self.wallets.len() as u64);
+        for (key, balance) in &self.wallets {
+            key.encode_to(&mut out);
+            put_varint(&mut out, *balance);
+        }
+        NetworkId(Id::hash(&[b"wattle/genesis/v2", &out]).0)
     }
 
     /// The milestone of height 0. Nobody signs it: it follows from the genesis. `state_root` is zero, for

@@ -3,9 +3,11 @@
 //! field that is not of the format is refused.
 
 use crate::codec::{DecodeError, Encode};
-use crate::genesis::{Committee, CommitteeError, Genesis, Validator};
-use crate::keys::Id;
-use crate::limits::PATH_MAX;
+use crate::genesis::{Committee, CommitteeError, FoundingError, Genesis, Validator};
+use crate::handover::Handover;
+use crate::keys::{Id, PublicKey};
+use crate::limits::{HANDOVERS_MAX, PATH_MAX};
+use crate::parameters::Parameters;
 use crate::receipt::{Anchor, Receipt, ReceiptError, part};
 use crate::topic::Name;
 use alloc::format;
@@ -16,9 +18,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// The `format` field of a receipt.
-pub const RECEIPT_FORMAT: &str = "wattle-receipt-v1";
+pub const RECEIPT_FORMAT: &str = "wattle-receipt-v2";
 /// The `format` field of a genesis file.
-pub const GENESIS_FORMAT: &str = "wattle-genesis-v1";
+pub const GENESIS_FORMAT: &str = "wattle-genesis-v2";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,6 +35,14 @@ struct ReceiptJson {
     message_path: Vec<String>,
     milestone: String,
     anchor: Option<AnchorJson>,
+    finalization: String,
+    handovers: Vec<HandoverJson>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HandoverJson {
+    milestone: String,
     finalization: String,
 }
 
@@ -70,11 +80,19 @@ fn unpath(what: &'static str, path: &[String]) -> Result<Vec<Id>, ReceiptError> 
     path.iter().map(|p| part::<Id>(what, &unb64(what, p)?)).collect()
 }
 
+fn unhandover(json: &HandoverJson) -> Result<Handover, ReceiptError> {
+    Ok(Handover {
+        milestone: part("a handover's milestone", &unb64("a handover's milestone", &json.milestone)?)?,
+        finalization: part("a handover's finalization", &unb64("a handover's finalization", &json.finalization)?)?,
+    })
+}
+
 impl Receipt {
     /// The receipt as one JSON object.
     #[must_use]
     pub fn to_json(&self) -> String {
         let path = |path: &[Id]| path.iter().map(|p| b64(p.as_bytes())).collect();
+        let handover = |h: &Handover| HandoverJson { milestone: b64(h.milestone.encode()), finalization: b64(h.finalization.encode()) };
         let json = ReceiptJson {
             format: RECEIPT_FORMAT.to_string(),
             reading: b64(self.reading.encode()),
@@ -87,6 +105,7 @@ impl Receipt {
             milestone: b64(self.milestone.encode()),
             anchor: self.anchor.as_ref().map(|a| AnchorJson { milestone: b64(a.milestone.encode()), history_path: path(&a.history_path) }),
             finalization: b64(self.finalization.encode()),
+            handovers: self.handovers.iter().map(handover).collect(),
         };
         // a struct of strings and numbers always serialises
         serde_json::to_string_pretty(&json).unwrap_or_default()
@@ -101,6 +120,10 @@ impl Receipt {
         let json: ReceiptJson = strict(text).map_err(ReceiptError::Json)?;
         if json.format != RECEIPT_FORMAT {
             return Err(ReceiptError::Json(format!("its format is {:?}, known is {RECEIPT_FORMAT:?}", json.format)));
+        }
+        if json.handovers.len() > HANDOVERS_MAX {
+            let why = DecodeError::OverLimit { what: "the handovers", limit: HANDOVERS_MAX, found: json.handovers.len() as u64 };
+            return Err(ReceiptError::Decode { part: "the handovers", why });
         }
         let salt = unb64("the salt", &json.salt)?;
         let anchor = match json.anchor {
@@ -121,6 +144,7 @@ impl Receipt {
             milestone: part("the milestone", &unb64("the milestone", &json.milestone)?)?,
             anchor,
             finalization: part("the finalization", &unb64("the finalization", &json.finalization)?)?,
+            handovers: json.handovers.iter().map(unhandover).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -133,7 +157,21 @@ struct GenesisJson {
     name: String,
     subnet: u16,
     created_ms: u64,
+    parameters: ParametersJson,
     committee: Vec<ValidatorJson>,
+    wallets: Vec<WalletJson>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ParametersJson {
+    epoch_milestones: u64,
+    committee_max: u16,
+    stake_min: u64,
+    unbonding_epochs: u64,
+    slash_percent: u8,
+    share_per_second: u32,
+    pow_difficulty: u8,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -141,6 +179,14 @@ struct GenesisJson {
 struct ValidatorJson {
     name: String,
     key: String,
+    stake: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WalletJson {
+    key: String,
+    balance: u64,
 }
 
 /// Why a file is not a genesis.
@@ -152,6 +198,9 @@ pub enum GenesisError {
     /// The committee is not one.
     #[error("the committee is not valid: {0}")]
     Committee(#[from] CommitteeError),
+    /// Parameters, stakes or balances are not allowed.
+    #[error("the genesis does not hold: {0}")]
+    Founding(#[from] FoundingError),
     /// The network id in the file is not the hash of the rest: somebody changed it.
     #[error(
         "the network id does not fit: the file says {stated}, its content gives {computed}; get the genesis again from an operator you trust"
@@ -164,18 +213,35 @@ pub enum GenesisError {
     },
 }
 
+impl ParametersJson {
+    fn of(parameters: &Parameters) -> Self {
+        let Parameters { epoch_milestones, committee_max, stake_min, unbonding_epochs, slash_percent, share_per_second, pow_difficulty } =
+            *parameters;
+        Self { epoch_milestones, committee_max, stake_min, unbonding_epochs, slash_percent, share_per_second, pow_difficulty }
+    }
+
+    fn read(&self) -> Parameters {
+        let Self { epoch_milestones, committee_max, stake_min, unbonding_epochs, slash_percent, share_per_second, pow_difficulty } = *self;
+        Parameters { epoch_milestones, committee_max, stake_min, unbonding_epochs, slash_percent, share_per_second, pow_difficulty }
+    }
+}
+
 impl Genesis {
     /// The genesis as JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let validator = |v: &Validator| ValidatorJson { name: v.name.to_string(), key: v.key.to_string() };
+        let validator = |(v, stake): (&Validator, &u64)| ValidatorJson { name: v.name.to_string(), key: v.key.to_string(), stake: *stake };
+        let stakes = self.stakes.iter().chain(core::iter::repeat(&0));
+        let wallet = |(key, balance): &(PublicKey, u64)| WalletJson { key: key.to_string(), balance: *balance };
         let json = GenesisJson {
             format: GENESIS_FORMAT.to_string(),
             network: self.network().to_string(),
             name: self.name.to_string(),
             subnet: self.subnet,
             created_ms: self.created_ms,
-            committee: self.committee.validators().iter().map(validator).collect(),
+            parameters: ParametersJson::of(&self.parameters),
+            committee: self.committee.validators().iter().zip(stakes).map(validator).collect(),
+            wallets: self.wallets.iter().map(wallet).collect(),
         };
         serde_json::to_string_pretty(&json).unwrap_or_default()
     }
@@ -190,17 +256,20 @@ impl Genesis {
             return Err(GenesisError::Json(format!("its format is {:?}, known is {GENESIS_FORMAT:?}", json.format)));
         }
         let name = |what: &str, text: &str| Name::new(text).map_err(|why| GenesisError::Json(format!("{what} {text:?}: {why}")));
-        let validator = |v: &ValidatorJson| {
-            let key = v.key.parse().map_err(|why: DecodeError| GenesisError::Json(why.to_string()))?;
-            Ok(Validator { key, name: name("the validator's name", &v.name)? })
-        };
+        let key = |text: &str| text.parse::<PublicKey>().map_err(|why| GenesisError::Json(why.to_string()));
+        let validator = |v: &ValidatorJson| Ok(Validator { key: key(&v.key)?, name: name("the validator's name", &v.name)? });
+        let wallet = |w: &WalletJson| Ok((key(&w.key)?, w.balance));
         let validators = json.committee.iter().map(validator).collect::<Result<Vec<_>, GenesisError>>()?;
         let genesis = Self {
             name: name("the network's name", &json.name)?,
             subnet: json.subnet,
             created_ms: json.created_ms,
+            parameters: json.parameters.read(),
             committee: Committee::new(validators)?,
+            stakes: json.committee.iter().map(|v| v.stake).collect(),
+            wallets: json.wallets.iter().map(wallet).collect::<Result<_, GenesisError>>()?,
         };
+        genesis.check()?;
         let computed = genesis.network().to_string();
         match computed == json.network {
             true => Ok(genesis),

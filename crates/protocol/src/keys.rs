@@ -7,10 +7,13 @@
 //! so that no signature can be carried to another purpose or network.
 
 use crate::codec::{Decode, DecodeError, Encode, Reader, put_bytes};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
-use curve25519_dalek::{EdwardsPoint, Scalar, edwards::CompressedEdwardsY, traits::IsIdentity};
+use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
+use curve25519_dalek::traits::{IsIdentity, VartimeMultiscalarMul};
+use curve25519_dalek::{EdwardsPoint, Scalar, edwards::CompressedEdwardsY};
 use ed25519_dalek::{Signer, SigningKey};
 use sha2::{Digest, Sha256, Sha512};
 
@@ -117,20 +120,20 @@ impl PublicKey {
     /// Whether `signature` is this key's for exactly `bytes`, by ZIP-215.
     #[must_use]
     pub fn verify_raw(&self, bytes: &[u8], signature: &Signature) -> bool {
-        let (r_bytes, s_bytes) = signature.0.split_at(32);
-        let (Ok(r_bytes), Ok(s_bytes)) = (<[u8; 32]>::try_from(r_bytes), <[u8; 32]>::try_from(s_bytes)) else {
+        let Some((r_bytes, s)) = signature.parts() else {
             return false;
         };
         let (Some(a), Some(r)) = (CompressedEdwardsY(self.0).decompress(), CompressedEdwardsY(r_bytes).decompress()) else {
             return false;
         };
-        let Some(s) = Option::<Scalar>::from(Scalar::from_canonical_bytes(s_bytes)) else {
-            return false;
-        };
-        let k: [u8; 64] = Sha512::new().chain_update(r_bytes).chain_update(self.0).chain_update(bytes).finalize().into();
-        let k = Scalar::from_bytes_mod_order_wide(&k);
+        let k = Scalar::from_bytes_mod_order_wide(&self.challenge(&r_bytes, bytes));
         // [8](s·B − k·A − R) = 0
         (EdwardsPoint::vartime_double_scalar_mul_basepoint(&k, &-a, &s) - r).mul_by_cofactor().is_identity()
+    }
+
+    /// `SHA-512(R ‖ A ‖ bytes)`.
+    fn challenge(&self, r_bytes: &[u8; 32], bytes: &[u8]) -> [u8; 64] {
+        Sha512::new().chain_update(r_bytes).chain_update(self.0).chain_update(bytes).finalize().into()
     }
 
     /// Whether the key is a point of the curve that is not of small order. A committee or registry admits no
@@ -139,6 +142,55 @@ impl PublicKey {
     pub fn is_sound(&self) -> bool {
         CompressedEdwardsY(self.0).decompress().is_some_and(|p| !p.is_small_order())
     }
+}
+
+impl Signature {
+    /// The encoding of `R`, and `s`; `None` if `s` is not below the group order.
+    fn parts(&self) -> Option<([u8; 32], Scalar)> {
+        let (r, s) = self.0.split_first_chunk::<32>()?;
+        let s: [u8; 32] = s.try_into().ok()?;
+        Some((*r, Option::<Scalar>::from(Scalar::from_canonical_bytes(s))?))
+    }
+}
+
+/// Whether every signature is its key's: of each item the key, the namespace, the message and the signature.
+///
+/// It is one equation for all, `[8](Σ zᵢ·sᵢ·B − Σ zᵢ·kᵢ·Aᵢ − Σ zᵢ·Rᵢ) = 0`, and so says the same as
+/// [`PublicKey::verify`] for each, up to a chance of 2⁻¹²⁸: the coefficients `zᵢ` have 128 bits and are drawn by
+/// SHA-512 from `seed` and all of the input. The verdict on good signatures does not depend on `seed`; a seed that
+/// nobody else knows keeps somebody with much computing power from searching for input that a known seed accepts.
+/// Which item is bad it does not say: verify them one by one, or in halves. No items are all good.
+#[must_use]
+pub fn verify_batch(items: &[(PublicKey, &[u8], &[u8], Signature)], seed: [u8; 32]) -> bool {
+    let mut transcript = Sha512::new().chain_update(b"wattle/batch/v1").chain_update(seed);
+    let mut terms = Vec::with_capacity(items.len());
+    for (key, namespace, message, signature) in items {
+        let Some((r_bytes, s)) = signature.parts() else { return false };
+        let k = key.challenge(&r_bytes, &signing_bytes(namespace, message));
+        // k stands for R, A and the message
+        transcript = transcript.chain_update(k).chain_update(s.as_bytes());
+        terms.push((key.0, r_bytes, s, Scalar::from_bytes_mod_order_wide(&k)));
+    }
+    let root: [u8; 64] = transcript.finalize().into();
+    let mut scalars = Vec::with_capacity(2 * terms.len() + 1);
+    let mut points = Vec::with_capacity(2 * terms.len() + 1);
+    let (mut of_base, mut of_keys) = (Scalar::ZERO, BTreeMap::<[u8; 32], Scalar>::new());
+    for (index, (key, r_bytes, s, k)) in (0u64..).zip(terms) {
+        let hash: [u8; 64] = Sha512::new().chain_update(root).chain_update(index.to_be_bytes()).finalize().into();
+        let z = Scalar::from(u128::from_be_bytes(*hash.first_chunk().unwrap_or(&[1; 16])));
+        of_base += z * s;
+        *of_keys.entry(key).or_insert(Scalar::ZERO) -= z * k;
+        scalars.push(-z);
+        points.push(CompressedEdwardsY(r_bytes).decompress());
+    }
+    // many signatures of one key need its point once
+    for (key, scalar) in of_keys {
+        scalars.push(scalar);
+        points.push(CompressedEdwardsY(key).decompress());
+    }
+    scalars.push(of_base);
+    points.push(Some(ED25519_BASEPOINT_POINT));
+    EdwardsPoint::optional_multiscalar_mul(scalars, points).is_some_and(|sum| sum.mul_by_cofactor().is_identity())
 }
 
 /// An Ed25519 secret key. It is wiped from memory when dropped.

@@ -21,10 +21,14 @@
 
 extern crate alloc;
 
+pub mod address;
 pub mod batch;
 pub mod codec;
+pub mod evidence;
 pub mod finalization;
 pub mod genesis;
+pub mod handover;
+pub mod head;
 #[cfg(feature = "json")]
 pub mod json;
 pub mod keys;
@@ -32,17 +36,27 @@ pub mod limits;
 pub mod merkle;
 pub mod message;
 pub mod milestone;
+pub mod order;
+pub mod parameters;
+pub mod pow;
+pub mod rate;
 pub mod reading;
 pub mod receipt;
 pub mod topic;
 
+pub use address::{Address, AddressError};
 pub use batch::Batch;
 pub use codec::{Decode, DecodeError, Encode};
+pub use evidence::{Ballot, Evidence, EvidenceError, Offence, Phase};
 pub use finalization::{Finalization, FinalizationError, Vote};
-pub use genesis::{Committee, CommitteeError, Genesis, Validator};
+pub use genesis::{Committee, CommitteeError, FoundingError, Genesis, Validator, quorum};
+pub use handover::{Handover, HandoverError};
+pub use head::Head;
 pub use keys::{Id, NetworkId, PublicKey, SecretKey, Signature};
 pub use message::{Body, Message, MessageError, Share, Unsigned};
 pub use milestone::Milestone;
+pub use order::{Action, Order};
+pub use parameters::{Parameters, ParametersError};
 pub use reading::{Reading, ReadingName, Value};
 pub use receipt::{Receipt, ReceiptError, Verified};
 pub use topic::{DeviceTopic, Direction, Name, NameError, Topic, TopicError};

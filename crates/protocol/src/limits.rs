@@ -5,6 +5,9 @@
 pub const PARENTS_MAX: usize = 8;
 /// Votes that may ride in one message.
 pub const VOTES_MAX: usize = 1024;
+/// Messages of one issuer that may wait for a milestone. An honest issuer stops there; what comes then it keeps.
+/// Peers can hold as many pending, and reputation ([`crate::rate`]) counts what an issuer has beyond.
+pub const OWN_UNCONFIRMED_MAX: u64 = 8_192;
 /// Shares of a batch's reward that one message may list.
 pub const SHARES_MAX: usize = 64;
 /// Bytes of a `Data` body.
@@ -13,6 +16,18 @@ pub const DATA_BYTES_MAX: usize = 4096;
 pub const BATCH_READINGS_MAX: usize = 4096;
 /// Bytes of an encoded batch (the off-chain payload of a `Readings` message).
 pub const BATCH_BYTES_MAX: usize = 1 << 20;
+/// Orders of wallets in one message.
+pub const ORDERS_MAX: usize = 16;
+/// Bytes of a validator's address.
+pub const ADDRESS_BYTES_MAX: usize = 128;
+/// Bytes of an encoded order: keys, State, signature, a name and an address.
+pub const ORDER_BYTES_MAX: usize = 512;
+/// Bytes of encoded evidence.
+pub const EVIDENCE_BYTES_MAX: usize = 512;
+/// Wallets with a balance in a genesis.
+pub const WALLETS_MAX: usize = 4096;
+/// Handovers in a receipt: epochs before the one whose committee certified it.
+pub const HANDOVERS_MAX: usize = 4096;
 /// Bytes of one level of a topic: a site, a device, a data type.
 pub const NAME_BYTES_MAX: usize = 64;
 /// Bytes of a reading's text or byte value.
@@ -35,6 +50,8 @@ pub const MILESTONE_BYTES_MAX: usize = 16 * 1024;
 pub const READING_BYTES_MAX: usize = 3 * (NAME_BYTES_MAX + 1) + VALUE_BYTES_MAX + UNIT_BYTES_MAX + 64;
 
 const _: () = assert!(PARENTS_MAX * 32 + VOTES_MAX * 32 + SHARES_MAX * 40 + DATA_BYTES_MAX + 512 <= MESSAGE_BYTES_MAX);
+const _: () = assert!(PARENTS_MAX * 32 + VOTES_MAX * 32 + ORDERS_MAX * ORDER_BYTES_MAX + EVIDENCE_BYTES_MAX + 512 <= MESSAGE_BYTES_MAX);
+const _: () = assert!(1 + 2 * 32 + 1 + (NAME_BYTES_MAX + 1) + 1 + (ADDRESS_BYTES_MAX + 2) + 64 <= ORDER_BYTES_MAX);
 const _: () = assert!(TIPS_MAX * 32 + COMMITTEE_MAX * 32 + 512 <= MILESTONE_BYTES_MAX);
 const _: () = assert!(READING_BYTES_MAX <= BATCH_BYTES_MAX);
 const _: () = assert!(TIPS_MAX >= PARENTS_MAX);

@@ -1,23 +1,34 @@
 //! A message: one vertex of the DAG.
 //!
 //! ```text
-//! version=1 u8 | network tag [8] | subnet u16 | issuer [32] | sequence | parents n ≤ 8 × [32] |
+//! version=2 u8 | network tag [8] | subnet u16 | issuer [32] | sequence | parents n ≤ 8 × [32] |
 //! issued at ms u64 | votes n × [32] | body | pow nonce u64 | signature [64]
 //! body: 0 Readings: root [32] | count | bytes | first µs u64 | last µs u64 | blob [32] | shares n × (wallet [32] | count)
 //!       1 Data:     bytes
+//!       2 Orders:   n × order, 1 ≤ n ≤ 16              (order.rs)
+//!       3 Evidence: evidence                           (evidence.rs)
 //! ```
-//! The id is the SHA-256 of all of it. The signature covers everything before it, under a namespace that
-//! holds the whole network id. The first parent is the issuer's own previous message ([`Unsigned::root`] for
-//! sequence 0), so the DAG is braided of one chain per issuer; the others are tips, strictly ascending.
+//! The id is the SHA-256 of all of it. The signature covers the message's [`Head`]: everything up to the sequence, and
+//! the SHA-256 of what stands between sequence and signature, under a namespace that holds the whole network id. So
+//! it covers everything before it, and two heads prove equivocation. The first parent is the issuer's own previous
+//! message ([`Unsigned::root`] for sequence 0), so the DAG is braided of one chain per issuer; the others are tips,
+//! strictly ascending.
 
 use crate::codec::{Decode, DecodeError, Encode, Reader, put_bytes, put_varint};
-use crate::keys::{Id, NetworkId, PublicKey, SecretKey, Signature};
-use crate::limits::{BATCH_BYTES_MAX, BATCH_READINGS_MAX, DATA_BYTES_MAX, PARENTS_MAX, SHARES_MAX, VOTES_MAX};
+use crate::evidence::Evidence;
+pub use crate::head::Head;
+use crate::head::signed_bytes;
+use crate::keys::{Id, NetworkId, PublicKey, SecretKey, Signature, verify_batch};
+use crate::limits::{BATCH_BYTES_MAX, BATCH_READINGS_MAX, DATA_BYTES_MAX, ORDERS_MAX, PARENTS_MAX, SHARES_MAX, VOTES_MAX};
+use crate::order::Order;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use thiserror::Error;
 
-const VERSION: u8 = 1;
-const NAMESPACE: &[u8] = b"wattle/message/v1/";
+pub(crate) const VERSION: u8 = 2;
+const NAMESPACE: &[u8] = b"wattle/message/v2/";
+/// Bytes of a signature at the end of a message.
+const SIGNATURE_BYTES: usize = 64;
 
 /// The part of a batch's reward that a wallet earned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +59,10 @@ pub enum Body {
     },
     /// Bytes of an application, on the ledger itself.
     Data(Vec<u8>),
+    /// What wallets order: 1 to [`ORDERS_MAX`].
+    Orders(Vec<Order>),
+    /// That a validator broke the protocol. Boxed: it is rare, and larger than all the rest.
+    Evidence(Box<Evidence>),
 }
 
 impl Body {
@@ -56,7 +71,7 @@ impl Body {
     pub const fn readings(&self) -> u32 {
         match self {
             Self::Readings { count, .. } => *count,
-            Self::Data(_) => 0,
+            Self::Data(_) | Self::Orders(_) | Self::Evidence(_) => 0,
         }
     }
 }
@@ -81,6 +96,15 @@ impl Encode for Body {
             Self::Data(data) => {
                 out.push(1);
                 put_bytes(out, data);
+            }
+            Self::Orders(orders) => {
+                out.push(2);
+                put_varint(out, orders.len() as u64);
+                orders.iter().for_each(|o| o.encode_to(out));
+            }
+            Self::Evidence(evidence) => {
+                out.push(3);
+                evidence.encode_to(out);
             }
         }
     }
@@ -116,6 +140,11 @@ impl Decode for Body {
                 Ok(Self::Readings { root, count: readings, bytes, span_us, blob, shares })
             }
             1 => Ok(Self::Data(reader.bytes(DATA_BYTES_MAX, "a data body")?.into())),
+            2 => {
+                let n = count(reader, ORDERS_MAX, "a message's orders")?;
+                Ok(Self::Orders((0..n).map(|_| Order::decode_from(reader)).collect::<Result<Vec<_>, _>>()?))
+            }
+            3 => Ok(Self::Evidence(Box::new(Evidence::decode_from(reader)?))),
             tag => Err(DecodeError::UnknownTag { what: "a body", tag }),
         }
     }
@@ -140,7 +169,7 @@ pub struct Unsigned {
     pub votes: Vec<Id>,
     /// What it says.
     pub body: Body,
-    /// Proof of work.
+    /// Proof of work ([`crate::pow`]).
     pub pow_nonce: u64,
 }
 
@@ -165,13 +194,15 @@ impl Unsigned {
         Id(network.0)
     }
 
-    fn encode_unsigned(&self) -> Vec<u8> {
+    /// The encoding up to the signature, and where the sequence ends in it.
+    fn encode_unsigned(&self) -> (Vec<u8>, usize) {
         let mut out = Vec::with_capacity(512);
         out.push(VERSION);
         out.extend_from_slice(self.network.tag());
         out.extend_from_slice(&self.subnet.to_be_bytes());
         self.issuer.encode_to(&mut out);
         put_varint(&mut out, self.sequence);
+        let rest_at = out.len();
         put_varint(&mut out, self.parents.len() as u64);
         self.parents.iter().for_each(|p| p.encode_to(&mut out));
         out.extend_from_slice(&self.issued_at_ms.to_be_bytes());
@@ -179,19 +210,21 @@ impl Unsigned {
         self.votes.iter().for_each(|v| v.encode_to(&mut out));
         self.body.encode_to(&mut out);
         out.extend_from_slice(&self.pow_nonce.to_be_bytes());
-        out
+        (out, rest_at)
     }
 
     /// Signs the message with its issuer's key.
     #[must_use]
     pub fn sign(self, key: &SecretKey) -> Message {
-        let mut bytes = self.encode_unsigned();
-        let signature = key.sign(&namespace(&self.network), &bytes);
+        let (mut bytes, rest_at) = self.encode_unsigned();
+        let rest = Id::hash(&[bytes.get(rest_at..).unwrap_or_default()]);
+        let signed = signed_bytes(self.network.tag(), self.subnet, &self.issuer, self.sequence, &rest);
+        let signature = key.sign(&namespace(&self.network), &signed);
         signature.encode_to(&mut bytes);
         let id = Id::hash(&[&bytes]);
         let Self { network, subnet, issuer, sequence, parents, issued_at_ms, votes, body, pow_nonce } = self;
         let network_tag = *network.tag();
-        Message { id, network_tag, subnet, issuer, sequence, parents, issued_at_ms, votes, body, pow_nonce, signature, bytes }
+        Message { id, network_tag, subnet, issuer, sequence, parents, issued_at_ms, votes, body, pow_nonce, signature, bytes, rest_at }
     }
 }
 
@@ -203,7 +236,9 @@ impl NetworkId {
     }
 }
 
-fn namespace(network: &NetworkId) -> Vec<u8> {
+/// The namespace under which the messages of a network are signed.
+#[must_use]
+pub fn namespace(network: &NetworkId) -> Vec<u8> {
     [NAMESPACE, &network.0].concat()
 }
 
@@ -231,6 +266,8 @@ pub struct Message {
     /// The issuer's signature.
     pub signature: Signature,
     bytes: Vec<u8>,
+    /// Where the sequence ends in `bytes`.
+    rest_at: usize,
 }
 
 impl Message {
@@ -252,22 +289,38 @@ impl Message {
         self.parents.first()
     }
 
+    /// What the issuer signed, with the signature. Hashes the message's content.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        let end = self.bytes.len().saturating_sub(SIGNATURE_BYTES);
+        let rest = Id::hash(&[self.bytes.get(self.rest_at..end).unwrap_or_default()]);
+        let Self { network_tag, subnet, issuer, sequence, signature, .. } = *self;
+        Head { network_tag, subnet, issuer, sequence, rest, signature }
+    }
+
+    /// The bytes that are signed under [`namespace`]: what a batch verification needs beside it.
+    #[must_use]
+    pub fn signed(&self) -> Vec<u8> {
+        self.head().signed()
+    }
+
     /// Checks network, subnet and signature.
     ///
     /// # Errors
     /// [`MessageError`] naming what does not fit.
     pub fn verify(&self, network: &NetworkId, subnet: u16) -> Result<(), MessageError> {
-        if self.network_tag != *network.tag() {
-            return Err(MessageError::Network);
-        }
-        if self.subnet != subnet {
-            return Err(MessageError::Subnet(self.subnet));
-        }
-        let signed = self.bytes.len().checked_sub(64).and_then(|n| self.bytes.get(..n)).unwrap_or_default();
-        match self.issuer.verify(&namespace(network), signed, &self.signature) {
-            true => Ok(()),
-            false => Err(MessageError::Signature),
-        }
+        self.head().verify(network, subnet)
+    }
+
+    /// Whether [`Self::verify`] holds for every one of them, in about half the time. If not, verify them one by one.
+    /// `seed`: see [`verify_batch`].
+    #[must_use]
+    pub fn verify_all(messages: &[&Self], network: &NetworkId, subnet: u16, seed: [u8; 32]) -> bool {
+        let namespace = namespace(network);
+        let signed: Vec<Vec<u8>> = messages.iter().map(|m| m.signed()).collect();
+        let items: Vec<_> =
+            messages.iter().zip(&signed).map(|(m, signed)| (m.issuer, namespace.as_slice(), signed.as_slice(), m.signature)).collect();
+        messages.iter().all(|m| m.network_tag == *network.tag() && m.subnet == subnet) && verify_batch(&items, seed)
     }
 }
 
@@ -285,6 +338,7 @@ impl Decode for Message {
         let subnet = reader.u16("a subnet")?;
         let issuer = PublicKey::decode_from(reader)?;
         let sequence = reader.varint("a sequence")?;
+        let rest_at = start.remaining() - reader.remaining();
         let parents = ids(reader, PARENTS_MAX, "a message's parents")?;
         let others = parents.get(1..).ok_or(DecodeError::Invalid("a message's parents"))?;
         if !others.is_sorted_by(|a, b| a < b) || parents.first().is_some_and(|p| others.contains(p)) {
@@ -300,7 +354,16 @@ impl Decode for Message {
         let signature = Signature::decode_from(reader)?;
         let bytes = { start }.take_used(reader)?.to_vec();
         let id = Id::hash(&[&bytes]);
-        Ok(Self { id, network_tag, subnet, issuer, sequence, parents, issued_at_ms, votes, body, pow_nonce, signature, bytes })
+        Ok(Self { id, network_tag, subnet, issuer, sequence, parents, issued_at_ms, votes, body, pow_nonce, signature, bytes, rest_at })
+    }
+}
+
+impl Unsigned {
+    /// The encoding before the nonce: what proof of work is done for.
+    pub(crate) fn before_nonce(&self) -> Vec<u8> {
+        let (mut bytes, _) = self.encode_unsigned();
+        bytes.truncate(bytes.len().saturating_sub(size_of::<u64>()));
+        bytes
     }
 }
 

@@ -4,7 +4,8 @@
 //! reading ‖ salt ─leaf_index, batch_path─▶ message.body.root
 //!           message ─message_index, message_path─▶ milestone.messages_root
 //!         milestone ─history_path─▶ anchor.history_root        (only if the milestone has no certificate itself)
-//!            anchor ─▶ finalization ─▶ > 2/3 of the committee in the genesis
+//!            anchor ─▶ finalization ─▶ > 2/3 of the committee of its epoch
+//!           genesis ─handovers─▶ that committee
 //! ```
 //! The numbered rules are in `docs/spec/receipt.md`; [`Receipt::verify`] applies them in that order.
 
@@ -14,6 +15,7 @@ use crate::codec::Decode;
 use crate::codec::DecodeError;
 use crate::finalization::{Finalization, FinalizationError};
 use crate::genesis::Genesis;
+use crate::handover::{Handover, HandoverError, walk};
 use crate::keys::{Id, PublicKey};
 use crate::merkle;
 use crate::message::{Body, Message, MessageError};
@@ -55,6 +57,8 @@ pub struct Receipt {
     pub anchor: Option<Anchor>,
     /// The committee's certificate on the anchor, or on the milestone itself.
     pub finalization: Finalization,
+    /// From the committee in the genesis to the one that certified: the closing milestones of the epochs before its own.
+    pub handovers: Vec<Handover>,
 }
 
 /// Why a receipt proves nothing. Each names the step that fails; the receipt is damaged, forged, or of
@@ -93,9 +97,9 @@ pub enum ReceiptError {
     /// The certificate is on another milestone.
     #[error("the finalization is of another milestone")]
     Digest,
-    /// An epoch whose committee this verifier does not know.
-    #[error("the milestone is of epoch {0}, and the genesis names only the committee of epoch 0")]
-    Epoch(u64),
+    /// The way from the genesis to the committee that certified does not hold, or leads to another.
+    #[error("the committee is not known: {0}")]
+    Handover(#[from] HandoverError),
     /// The certificate does not hold.
     #[error("the finalization does not hold: {0}")]
     Finalization(#[from] FinalizationError),
@@ -116,9 +120,11 @@ pub struct Verified {
     pub height: u64,
     /// That milestone's time, in milliseconds since 1970.
     pub confirmed_ms: u64,
+    /// The epoch whose committee certified it.
+    pub epoch: u64,
     /// The validators whose signatures were checked.
     pub signers: Vec<Name>,
-    /// Size of the committee.
+    /// Size of that committee.
     pub committee: usize,
 }
 
@@ -166,11 +172,10 @@ impl Receipt {
         if certified.digest() != self.finalization.digest {
             return Err(ReceiptError::Digest);
         }
-        if let Some(epoch) = [certified.epoch, self.milestone.epoch, self.finalization.epoch].into_iter().find(|e| *e != 0) {
-            return Err(ReceiptError::Epoch(epoch));
-        }
-        self.finalization.verify(&network, &genesis.committee)?;
-        let name = |v: &crate::Vote| genesis.committee.validators().get(usize::from(v.validator)).map(|m| m.name.clone());
+        let epoch = self.epoch(genesis, certified)?;
+        let committee = walk(genesis, &self.handovers)?;
+        self.finalization.verify(&network, &committee)?;
+        let name = |v: &crate::Vote| committee.validators().get(usize::from(v.validator)).map(|m| m.name.clone());
         Ok(Verified {
             reading: self.reading.clone(),
             reading_id: self.reading.id(),
@@ -178,9 +183,27 @@ impl Receipt {
             message: self.message.id(),
             height: self.milestone.height,
             confirmed_ms: self.milestone.time_ms,
+            epoch,
             signers: self.finalization.votes.iter().filter_map(name).collect(),
-            committee: genesis.committee.size(),
+            committee: committee.size(),
         })
+    }
+
+    /// The epoch of the certified milestone, if all parts agree on it and the handovers lead there.
+    fn epoch(&self, genesis: &Genesis, certified: &Milestone) -> Result<u64, HandoverError> {
+        for Milestone { height, epoch, .. } in [&self.milestone, certified] {
+            if genesis.parameters.epoch_of(*height) != *epoch {
+                return Err(HandoverError::Height { epoch: *epoch, height: *height });
+            }
+        }
+        let (epoch, found) = (certified.epoch, self.finalization.epoch);
+        if found != epoch {
+            return Err(HandoverError::Epoch { expected: epoch, found });
+        }
+        match self.handovers.len() as u64 {
+            reached if reached == epoch => Ok(epoch),
+            reached => Err(HandoverError::Reached { epoch, reached }),
+        }
     }
 }
 

@@ -8,12 +8,13 @@ mod sample;
 use proptest::prelude::*;
 use protocol::codec::{Reader, put_bytes, put_varint};
 use protocol::limits::{
-    BATCH_BYTES_MAX, BATCH_READINGS_MAX, COMMITTEE_MAX, CUT_MESSAGES_MAX, DATA_BYTES_MAX, NAME_BYTES_MAX, PARENTS_MAX, SHARES_MAX,
-    TIPS_MAX, UNIT_BYTES_MAX, VALUE_BYTES_MAX, VOTES_MAX,
+    ADDRESS_BYTES_MAX, BATCH_BYTES_MAX, BATCH_READINGS_MAX, COMMITTEE_MAX, CUT_MESSAGES_MAX, DATA_BYTES_MAX, NAME_BYTES_MAX, ORDERS_MAX,
+    PARENTS_MAX, SHARES_MAX, TIPS_MAX, UNIT_BYTES_MAX, VALUE_BYTES_MAX, VOTES_MAX,
 };
 use protocol::{
-    Batch, Body, Committee, CommitteeError, Decode, DecodeError, DeviceTopic, Encode, Finalization, Id, Message, Milestone, Name,
-    NameError, PublicKey, Reading, ReadingName, Share, Signature, Topic, TopicError, Validator, Value,
+    Action, Batch, Body, Committee, CommitteeError, Decode, DecodeError, DeviceTopic, Encode, Evidence, Finalization, Handover, Head, Id,
+    Message, Milestone, Name, NameError, Order, Parameters, PublicKey, Reading, ReadingName, Share, Signature, Topic, TopicError,
+    Validator, Value,
 };
 use std::fmt::Debug;
 
@@ -70,7 +71,7 @@ fn reading_with_value(value: &[u8]) -> Vec<u8> {
 
 /// A message up to its sequence.
 fn message_head() -> Vec<u8> {
-    concat(&[&[1], &[7; 8], &[0, 7], &[9; 32]])
+    concat(&[&[2], &[7; 8], &[0, 7], &[9; 32]])
 }
 
 fn message_with(sequence: &[u8], parents: &[u8], votes: &[u8], body: &[u8]) -> Vec<u8> {
@@ -138,6 +139,13 @@ fn truncation_at_every_byte_and_trailing_bytes() {
     truncated(&sample::message());
     truncated(&sample::data_message());
     truncated(&sample::last_of_epoch());
+    truncated(&sample::orders_message());
+    truncated(&sample::evidence_message());
+    truncated(&sample::message().head());
+    truncated(&sample::handover());
+    truncated(&sample::genesis().parameters);
+    sample::orders().iter().for_each(truncated);
+    sample::evidence().iter().for_each(truncated);
     truncated(&sample::finalization(Id([1; 32]), &[0, 1, 2, 3]));
 }
 
@@ -186,6 +194,8 @@ fn lengths_over_their_limit_are_refused_before_anything_is_reserved() {
     let votes = message_with(&[0], &one_parent(), &MAX, &EMPTY_DATA);
     assert_eq!(error::<Message>(&votes), over("a message's votes", VOTES_MAX, max));
     assert_eq!(error::<Body>(&concat(&[&[1], &MAX])), over("a data body", DATA_BYTES_MAX, max));
+    assert_eq!(error::<Body>(&concat(&[&[2], &MAX])), over("a message's orders", ORDERS_MAX, max));
+    assert_eq!(error::<Action>(&concat(&[&[0], &prefixed(b"n"), &[1], &MAX])), over("an address", ADDRESS_BYTES_MAX, max));
     assert_eq!(error::<Body>(&body_with(&MAX, &[1], (1, 1), &[0])), over("a batch's count", BATCH_READINGS_MAX, max));
     assert_eq!(error::<Body>(&body_with(&[1], &MAX, (1, 1), &[0])), over("a batch's size", BATCH_BYTES_MAX, max));
     assert_eq!(error::<Body>(&body_with(&[1], &[1], (1, 1), &MAX)), over("a message's shares", SHARES_MAX, max));
@@ -235,6 +245,10 @@ fn one_more_than_the_limit() {
     let full = |n| Body::Readings { root, count: 1, bytes, span_us, blob, shares: vec![share.clone(); n] };
     assert!(Body::decode(&full(SHARES_MAX).encode()).is_ok());
     assert_eq!(error::<Body>(&full(SHARES_MAX + 1).encode()), over("a message's shares", SHARES_MAX, SHARES_MAX as u64 + 1));
+
+    let many = |n: usize| sign(ids(1), Vec::new(), Body::Orders(vec![sample::orders().swap_remove(0); n]));
+    assert!(Message::decode(&many(ORDERS_MAX)).is_ok());
+    assert_eq!(error::<Message>(&many(ORDERS_MAX + 1)), over("a message's orders", ORDERS_MAX, ORDERS_MAX as u64 + 1));
 
     let mut milestone = sample::last_of_epoch();
     (milestone.tips, milestone.message_count) = (ids(TIPS_MAX), CUT_MESSAGES_MAX as u64);
@@ -295,6 +309,24 @@ fn lists_out_of_order_or_with_one_twice() {
     assert_eq!(milestone(&[], Some(vec![x, x])), next);
     assert_eq!(milestone(&[], Some(Vec::new())), next);
 
+    // evidence stands in one order, and its two sides differ
+    let pair = Err(DecodeError::NonCanonical("evidence"));
+    for evidence in sample::evidence() {
+        let (swapped, twice) = match evidence.clone() {
+            Evidence::Messages { first, second } => {
+                let twice = Evidence::Messages { first: first.clone(), second: first.clone() };
+                (Evidence::Messages { first: second, second: first }, twice)
+            }
+            Evidence::Votes { validator, phase, epoch, view, first, second } => {
+                let twice = Evidence::Votes { validator, phase, epoch, view, first: first.clone(), second: first.clone() };
+                (Evidence::Votes { validator, phase, epoch, view, first: second, second: first }, twice)
+            }
+        };
+        assert!(Evidence::decode(&evidence.encode()).is_ok());
+        assert_eq!(Evidence::decode(&swapped.encode()), pair);
+        assert_eq!(Evidence::decode(&twice.encode()), pair);
+    }
+
     let finalization = |signers: &[u8]| Finalization::decode(&sample::finalization(a, signers).encode()).map(|_| ());
     let votes = Err(DecodeError::NonCanonical("a finalization's votes"));
     assert_eq!(finalization(&[0, 3]), Ok(()));
@@ -307,9 +339,14 @@ fn tags_and_versions_of_another_time() {
     let unknown = |what, tag| DecodeError::UnknownTag { what, tag };
     assert_eq!(error::<Reading>(&[2]), unknown("a reading's version", 2));
     assert_eq!(error::<Batch>(&[0]), unknown("a batch's version", 0));
-    assert_eq!(error::<Message>(&[2]), unknown("a message's version", 2));
+    assert_eq!(error::<Message>(&[1]), unknown("a message's version", 1));
+    assert_eq!(error::<Head>(&[3]), unknown("a head's version", 3));
+    assert_eq!(error::<Order>(&[2]), unknown("an order's version", 2));
+    assert_eq!(error::<Action>(&[5]), unknown("an order's action", 5));
+    assert_eq!(error::<Evidence>(&[2]), unknown("evidence", 2));
+    assert_eq!(error::<Evidence>(&concat(&[&[1], &[0; 32], &[2]])), unknown("a phase", 2));
     assert_eq!(error::<Milestone>(&[0xff]), unknown("a milestone's version", 0xff));
-    assert_eq!(error::<Body>(&[2]), unknown("a body", 2));
+    assert_eq!(error::<Body>(&[4]), unknown("a body", 4));
     assert_eq!(error::<Value>(&[4]), unknown("a value", 4));
     let direction = concat(&[&READING_HEAD, &prefixed(b"a"), &prefixed(b"b"), &[2]]);
     assert_eq!(error::<Reading>(&direction), unknown("a direction", 2));
@@ -325,6 +362,15 @@ fn tags_and_versions_of_another_time() {
 #[test]
 fn values_that_are_not_allowed() {
     assert_eq!(error::<Body>(&body_with(&[0], &[1], (1, 1), &[0])), DecodeError::Invalid("a batch's count"));
+    assert_eq!(error::<Body>(&[2, 0]), DecodeError::Invalid("a message's orders"), "no orders");
+    for tag in [2, 3] {
+        let action = concat(&[&[tag], &[7; 32], &[0]]);
+        assert_eq!(error::<Action>(&action), DecodeError::Invalid("an order's amount"), "an amount of 0");
+    }
+    let address = concat(&[&[0], &prefixed(b"n"), &[1], &prefixed(b"host")]);
+    assert_eq!(error::<Action>(&address), DecodeError::Invalid("an address"), "no port");
+    let parameters = Parameters { epoch_milestones: 1, ..Parameters::default() };
+    assert_eq!(error::<Parameters>(&parameters.encode()), DecodeError::Invalid("a genesis' parameters"));
     assert_eq!(error::<Body>(&body_with(&[1], &[0], (1, 1), &[0])), DecodeError::Invalid("a batch's size"));
     assert_eq!(error::<Body>(&body_with(&[1], &[1], (2, 1), &[0])), DecodeError::Invalid("a batch's span"));
     let share = concat(&[&[1], &[2; 32], &[0]]);
@@ -430,10 +476,10 @@ fn committees() {
 
 proptest! {
     #[test]
-    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), versioned in any::<bool>()) {
+    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), version in prop::option::of(1u8..4)) {
         let mut bytes = bytes;
-        if let (true, Some(first)) = (versioned, bytes.first_mut()) {
-            *first = 1;
+        if let (Some(version), Some(first)) = (version, bytes.first_mut()) {
+            *first = version;
         }
         let _ = Reading::decode(&bytes);
         let _ = Value::decode(&bytes);
@@ -442,6 +488,11 @@ proptest! {
         let _ = Message::decode(&bytes);
         let _ = Milestone::decode(&bytes);
         let _ = Finalization::decode(&bytes);
+        let _ = Order::decode(&bytes);
+        let _ = Evidence::decode(&bytes);
+        let _ = Head::decode(&bytes);
+        let _ = Handover::decode(&bytes);
+        let _ = Parameters::decode(&bytes);
     }
 
     #[test]

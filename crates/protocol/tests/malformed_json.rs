@@ -7,8 +7,8 @@ mod sample;
 
 use proptest::prelude::*;
 use protocol::json::GenesisError;
-use protocol::limits::PATH_MAX;
-use protocol::{CommitteeError, DecodeError, Encode, Genesis, Receipt, ReceiptError};
+use protocol::limits::{HANDOVERS_MAX, PATH_MAX, WALLETS_MAX};
+use protocol::{CommitteeError, DecodeError, Encode, FoundingError, Genesis, ParametersError, Receipt, ReceiptError};
 use serde_json::{Value as Json, json};
 
 fn receipt() -> Json {
@@ -25,7 +25,7 @@ fn is_json(error: &ReceiptError) -> bool {
     matches!(error, ReceiptError::Json(_))
 }
 
-const FIELDS: [&str; 11] = [
+const FIELDS: [&str; 12] = [
     "format",
     "reading",
     "salt",
@@ -37,7 +37,10 @@ const FIELDS: [&str; 11] = [
     "milestone",
     "anchor",
     "finalization",
+    "handovers",
 ];
+
+const GENESIS_FIELDS: [&str; 8] = ["format", "network", "name", "subnet", "created_ms", "parameters", "committee", "wallets"];
 
 #[test]
 fn layout_is_free_and_content_is_not() {
@@ -66,7 +69,7 @@ fn every_field_is_there_once_and_no_other() {
     assert!(is_json(&changed(|r| r["comment"] = json!("hello"))));
     assert!(is_json(&changed(|r| r["anchor"]["comment"] = json!("hello"))));
     assert!(is_json(&changed(|r| drop(r["anchor"].as_object_mut().unwrap().remove("milestone")))));
-    assert!(is_json(&changed(|r| r["format"] = json!("wattle-receipt-v2"))));
+    assert!(is_json(&changed(|r| r["format"] = json!("wattle-receipt-v1"))));
 }
 
 /// A deserialiser of structs may take the values alone, in order: that would be a second form of every receipt.
@@ -77,10 +80,13 @@ fn arrays_do_not_stand_for_objects() {
     assert!(is_json(&changed(|r| r["anchor"] = json!([r["anchor"]["milestone"], r["anchor"]["history_path"]]))), "an anchor");
 
     let genesis: Json = serde_json::from_str(&sample::genesis().to_json()).unwrap();
-    let values = ["format", "network", "name", "subnet", "created_ms", "committee"].map(|field| genesis[field].clone());
+    let values = GENESIS_FIELDS.map(|field| genesis[field].clone());
     assert!(matches!(Genesis::from_json(&json!(values).to_string()), Err(GenesisError::Json(_))), "a genesis");
+    let mut inner = genesis.clone();
+    inner["wallets"][0] = json!([inner["wallets"][0]["key"], inner["wallets"][0]["balance"]]);
+    assert!(matches!(Genesis::from_json(&inner.to_string()), Err(GenesisError::Json(_))), "a wallet");
     let mut inner = genesis;
-    inner["committee"][0] = json!([inner["committee"][0]["name"], inner["committee"][0]["key"]]);
+    inner["committee"][0] = json!([inner["committee"][0]["name"], inner["committee"][0]["key"], inner["committee"][0]["stake"]]);
     assert!(matches!(Genesis::from_json(&inner.to_string()), Err(GenesisError::Json(_))), "a validator");
 }
 
@@ -154,6 +160,28 @@ fn each_part_is_complete_and_nothing_more() {
 }
 
 #[test]
+fn handovers_are_a_bounded_list_of_two_parts_each() {
+    let good: Json = serde_json::from_str(&sample::handed_over_receipt().to_json()).unwrap();
+    let changed = |change: &dyn Fn(&mut Json)| {
+        let mut json = good.clone();
+        change(&mut json);
+        Receipt::from_json(&json.to_string()).expect_err("refused")
+    };
+    assert!(is_json(&changed(&|r| r["handovers"] = json!(null))));
+    assert!(is_json(&changed(&|r| r["handovers"][0] = json!("x"))));
+    assert!(is_json(&changed(&|r| r["handovers"][0]["more"] = json!("x"))));
+    assert!(is_json(&changed(&|r| drop(r["handovers"][0].as_object_mut().unwrap().remove("finalization")))));
+    let why = DecodeError::Invalid("base64url");
+    let error = changed(&|r| r["handovers"][0]["milestone"] = json!("A"));
+    assert_eq!(error, ReceiptError::Decode { part: "a handover's milestone", why });
+    let error = changed(&|r| r["handovers"][0]["finalization"] = r["finalization"].as_str().map(|f| json!(format!("{f}AA"))).unwrap());
+    assert!(matches!(error, ReceiptError::Decode { part: "a handover's finalization", .. }), "{error}");
+    let error = changed(&|r| r["handovers"] = json!(vec![r["handovers"][0].clone(); HANDOVERS_MAX + 1]));
+    let why = DecodeError::OverLimit { what: "the handovers", limit: HANDOVERS_MAX, found: HANDOVERS_MAX as u64 + 1 };
+    assert_eq!(error, ReceiptError::Decode { part: "the handovers", why });
+}
+
+#[test]
 fn a_genesis_that_is_not_one() {
     let good: Json = serde_json::from_str(&sample::genesis().to_json()).unwrap();
     let changed = |change: &dyn Fn(&mut Json)| {
@@ -162,11 +190,11 @@ fn a_genesis_that_is_not_one() {
         Genesis::from_json(&json.to_string()).expect_err("refused")
     };
     let is_json = |error: &GenesisError| matches!(error, GenesisError::Json(_));
-    for field in ["format", "network", "name", "subnet", "created_ms", "committee"] {
+    for field in GENESIS_FIELDS {
         assert!(is_json(&changed(&|g| drop(g.as_object_mut().unwrap().remove(field)))), "without {field}");
     }
     assert!(is_json(&changed(&|g| g["more"] = json!(1))));
-    assert!(is_json(&changed(&|g| g["format"] = json!("wattle-genesis-v2"))));
+    assert!(is_json(&changed(&|g| g["format"] = json!("wattle-genesis-v1"))));
     assert!(is_json(&changed(&|g| g["subnet"] = json!(65536))));
     assert!(is_json(&changed(&|g| g["name"] = json!("a/b"))));
     assert!(is_json(&changed(&|g| g["committee"][0]["name"] = json!(""))));
@@ -174,8 +202,23 @@ fn a_genesis_that_is_not_one() {
     assert_eq!(changed(&|g| g["committee"] = json!([])), GenesisError::Committee(CommitteeError::Size(0)));
     let swapped = changed(&|g| g["committee"].as_array_mut().unwrap().swap(0, 1));
     assert_eq!(swapped, GenesisError::Committee(CommitteeError::Order));
-    let weak = changed(&|g| g["committee"] = json!([{"name": "weak", "key": format!("01{}", "00".repeat(31))}]));
+    let weak = changed(&|g| g["committee"] = json!([{"name": "weak", "key": format!("01{}", "00".repeat(31)), "stake": 1}]));
     assert!(matches!(weak, GenesisError::Committee(CommitteeError::Key(_))));
+    assert!(is_json(&changed(&|g| drop(g["parameters"].as_object_mut().unwrap().remove("stake_min")))));
+    assert!(is_json(&changed(&|g| g["parameters"]["more"] = json!(1))));
+    assert!(is_json(&changed(&|g| g["committee"][0]["stake"] = json!(-1))));
+    assert!(is_json(&changed(&|g| g["wallets"][0]["balance"] = json!("1"))));
+    let founding = |change: &dyn Fn(&mut Json)| match changed(change) {
+        GenesisError::Founding(why) => why,
+        other => panic!("{other}"),
+    };
+    assert_eq!(founding(&|g| g["wallets"].as_array_mut().unwrap().swap(0, 1)), FoundingError::WalletOrder);
+    assert_eq!(founding(&|g| g["committee"][0]["stake"] = json!(u64::MAX)), FoundingError::Supply);
+    let slash = founding(&|g| g["parameters"]["slash_percent"] = json!(101));
+    assert_eq!(slash, FoundingError::Parameters(ParametersError::SlashPercent(101)));
+    let wallet = |n: usize| json!({"key": format!("{n:064x}"), "balance": 0});
+    let many = founding(&|g| g["wallets"] = (0..=WALLETS_MAX).map(wallet).collect());
+    assert_eq!(many, FoundingError::Wallets(WALLETS_MAX + 1));
     let stated = changed(&|g| g["network"] = json!("00".repeat(32)));
     assert!(matches!(stated, GenesisError::Network { .. }));
 }

@@ -10,8 +10,8 @@ use protocol::batch::salt;
 use protocol::merkle;
 use protocol::receipt::{Anchor, Receipt, ReceiptError, Verified};
 use protocol::{
-    Body, Encode, Finalization, FinalizationError, Genesis, Id, Message, MessageError, Milestone, PublicKey, Signature, Unsigned, Value,
-    Vote,
+    Body, CommitteeError, Encode, Finalization, FinalizationError, Genesis, Handover, HandoverError, Id, Message, MessageError, Milestone,
+    PublicKey, Signature, Unsigned, Value, Vote,
 };
 
 fn verify(receipt: &Receipt) -> Result<Verified, ReceiptError> {
@@ -51,6 +51,7 @@ fn a_receipt_proves_what_it_says() {
         assert_eq!((verified.height, verified.confirmed_ms), (1, sample::milestones()[1].time_ms));
         assert_eq!(verified.signers.iter().map(ToString::to_string).collect::<Vec<_>>(), ["nord", "ost", "west"]);
         assert_eq!(verified.committee, usize::from(sample::VALIDATORS));
+        assert_eq!(verified.epoch, 0);
     }
 }
 
@@ -205,8 +206,23 @@ fn another_network_is_refused_at_every_step() {
 fn a_changed_genesis_is_not_read() {
     let text = sample::genesis().to_json();
     assert_eq!(Genesis::from_json(&text).unwrap(), sample::genesis());
-    for (from, to) in [("sample", "simple"), ("\"subnet\": 7", "\"subnet\": 8"), ("1749999999000", "1749999999001"), ("nord", "nort")] {
-        assert!(text.contains(from));
+    let changes = [
+        ("sample", "simple"),
+        ("\"subnet\": 7", "\"subnet\": 8"),
+        ("1749999999000", "1749999999001"),
+        ("nord", "nort"),
+        ("\"stake\": 2000", "\"stake\": 2001"),
+        ("\"balance\": 5000", "\"balance\": 5001"),
+        ("\"epoch_milestones\": 4", "\"epoch_milestones\": 5"),
+        ("\"committee_max\": 48", "\"committee_max\": 47"),
+        ("\"stake_min\": 1000", "\"stake_min\": 1001"),
+        ("\"unbonding_epochs\": 2", "\"unbonding_epochs\": 3"),
+        ("\"slash_percent\": 50", "\"slash_percent\": 51"),
+        ("\"share_per_second\": 4000", "\"share_per_second\": 4001"),
+        ("\"pow_difficulty\": 0", "\"pow_difficulty\": 1"),
+    ];
+    for (from, to) in changes {
+        assert!(text.contains(from), "{from}");
         let error = Genesis::from_json(&text.replace(from, to)).unwrap_err();
         assert!(matches!(error, protocol::json::GenesisError::Network { .. }), "{from} → {to}: {error}");
     }
@@ -270,12 +286,132 @@ fn a_message_that_the_milestone_does_not_confirm_is_refused() {
 #[test]
 fn a_milestone_of_another_subnet_or_epoch_is_refused() {
     assert_eq!(verify(&recertified(|m| m.subnet = 8)), Err(ReceiptError::Subnet));
-    assert_eq!(verify(&recertified(|m| m.epoch = 3)), Err(ReceiptError::Epoch(3)));
+    assert_eq!(verify(&recertified(|m| m.epoch = 3)), Err(HandoverError::Height { epoch: 3, height: 1 }.into()));
     let mut receipt = sample::receipt();
     receipt.finalization.epoch = 2;
     let resigned = receipt.finalization.clone();
     receipt.finalization.votes = (0..3).map(|v| sample::vote(&resigned, v)).collect();
-    assert_eq!(verify(&receipt), Err(ReceiptError::Epoch(2)));
+    assert_eq!(verify(&receipt), Err(HandoverError::Epoch { expected: 0, found: 2 }.into()));
+}
+
+#[test]
+fn handovers_lead_from_genesis_to_a_later_committee() {
+    let receipt = sample::handed_over_receipt();
+    let reread = Receipt::from_json(&receipt.to_json()).unwrap();
+    assert_eq!(reread, receipt);
+    let verified = verify(&reread).unwrap();
+    assert_eq!((verified.epoch, verified.height, verified.committee), (1, 1, usize::from(sample::NEXT_VALIDATORS)));
+    // the genesis names all but the newcomer, who goes by the beginning of its key
+    let newcomer = sample::key(sample::NEXT_VALIDATORS).public_key();
+    let names: Vec<String> = protocol::handover::walk(&sample::genesis(), &receipt.handovers)
+        .unwrap()
+        .validators()
+        .iter()
+        .map(|v| {
+            let known = if v.key == newcomer { newcomer.to_string()[..16].to_string() } else { v.name.to_string() };
+            assert_eq!(v.name.to_string(), known);
+            known
+        })
+        .collect();
+    let signers: Vec<String> = [0, 1, 2, 4].iter().map(|i: &usize| names[*i].clone()).collect();
+    assert_eq!(verified.signers.iter().map(ToString::to_string).collect::<Vec<_>>(), signers);
+
+    // the new committee's quorum counts
+    let mut few = receipt.clone();
+    few.finalization = sample::next_finalization(few.finalization.digest, &[0, 1, 2]);
+    let error = FinalizationError::Quorum { found: 3, needed: usize::from(sample::NEXT_QUORUM) };
+    assert_eq!(verify(&few), Err(error.into()));
+
+    // and only the new committee's: the old one cannot certify a milestone of the new epoch
+    let mut old = receipt;
+    old.finalization = sample::finalization(old.finalization.digest, &[0, 1, 2, 3]);
+    assert_eq!(verify(&old), Err(HandoverError::Epoch { expected: 1, found: 0 }.into()));
+}
+
+#[test]
+fn as_many_handovers_as_epochs() {
+    let mut receipt = sample::handed_over_receipt();
+    receipt.handovers.clear();
+    assert_eq!(verify(&receipt), Err(HandoverError::Reached { epoch: 1, reached: 0 }.into()));
+    receipt.handovers = vec![sample::handover(), sample::handover()];
+    assert_eq!(verify(&receipt), Err(HandoverError::Reached { epoch: 1, reached: 2 }.into()));
+    let mut receipt = sample::receipt();
+    receipt.handovers = vec![sample::handover()];
+    assert_eq!(verify(&receipt), Err(HandoverError::Reached { epoch: 0, reached: 1 }.into()));
+    // a milestone that lies in the epoch after its certificate's
+    let mut receipt = sample::handed_over_receipt();
+    let anchor = receipt.anchor.as_mut().unwrap();
+    anchor.milestone.epoch = 0;
+    receipt.finalization = sample::finalization(anchor.milestone.digest(), &[0, 1, 2]);
+    assert_eq!(verify(&receipt), Err(HandoverError::Height { epoch: 0, height: 4 }.into()));
+}
+
+#[test]
+fn a_handover_that_does_not_hold_is_refused() {
+    let certify = |handover: &mut Handover| handover.finalization = sample::finalization(handover.milestone.digest(), &[0, 1, 2]);
+    let changed = |change: &dyn Fn(&mut Handover)| {
+        let mut receipt = sample::handed_over_receipt();
+        change(&mut receipt.handovers[0]);
+        match verify(&receipt) {
+            Err(ReceiptError::Handover(why)) => why,
+            other => panic!("{other:?}"),
+        }
+    };
+    // the milestone changed and certified again
+    let certified = |change: fn(&mut Milestone)| {
+        changed(&|h| {
+            change(&mut h.milestone);
+            certify(h);
+        })
+    };
+    assert_eq!(certified(|m| m.epoch = 1), HandoverError::Epoch { expected: 0, found: 1 });
+    assert_eq!(certified(|m| m.height = 2), HandoverError::Height { epoch: 0, height: 2 });
+    assert_eq!(certified(|m| m.height = 4), HandoverError::Height { epoch: 0, height: 4 });
+    assert_eq!(certified(|m| m.subnet = 8), HandoverError::Subnet(0));
+    assert_eq!(certified(|m| m.next_committee = None), HandoverError::Missing(0));
+    let mut neutral = PublicKey([0; 32]);
+    neutral.0[0] = 1;
+    let weak = changed(&|h| {
+        h.milestone.next_committee = Some(vec![neutral]);
+        certify(h);
+    });
+    assert_eq!(weak, HandoverError::Committee { epoch: 0, why: CommitteeError::Key(neutral) });
+
+    // the certificate changed
+    assert_eq!(changed(&|h| h.milestone.time_ms += 1), HandoverError::Digest(0));
+    assert_eq!(changed(&|h| h.finalization.epoch = 1), HandoverError::Epoch { expected: 0, found: 1 });
+    let why = FinalizationError::Quorum { found: 2, needed: 3 };
+    assert_eq!(changed(&|h| drop(h.finalization.votes.pop())), HandoverError::Finalization { epoch: 0, why });
+    let why = FinalizationError::Signature("ost".to_string());
+    let forged = changed(&|h| h.finalization.votes[1].signature.0[40] ^= 1);
+    assert_eq!(forged, HandoverError::Finalization { epoch: 0, why });
+
+    // another committee than the one that certified: certified by too few of those who may
+    let other = changed_committee();
+    assert_eq!(verify(&other), Err(FinalizationError::Stranger(4).into()));
+}
+
+/// The receipt with a handover to the first four of five.
+fn changed_committee() -> Receipt {
+    let mut receipt = sample::handed_over_receipt();
+    let handover = &mut receipt.handovers[0];
+    handover.milestone.next_committee.as_mut().unwrap().truncate(4);
+    handover.finalization = sample::finalization(handover.milestone.digest(), &[0, 1, 2]);
+    receipt
+}
+
+#[test]
+fn flipped_bits_in_handovers_are_noticed() {
+    let (genesis, text) = (sample::genesis(), sample::handed_over_receipt().to_json());
+    let start = text.find("\"handovers\"").unwrap();
+    for at in start..text.len() {
+        let mut bytes = text.clone().into_bytes();
+        bytes[at] ^= 1 << (at % 7);
+        let damaged = String::from_utf8(bytes).unwrap();
+        if let Ok(read) = Receipt::from_json(&damaged) {
+            assert!(read.verify(&genesis).is_err(), "byte {at} ({:?})", &text[start..=at]);
+        }
+    }
 }
 
 #[test]
@@ -311,7 +447,7 @@ fn an_anchor_must_have_the_milestone_in_its_history() {
         (|a| a.milestone.history_root = merkle::empty_root(), ReceiptError::History),
         (|a| a.milestone.height = 1, ReceiptError::History),
         (|a| a.milestone.subnet = 8, ReceiptError::Subnet),
-        (|a| a.milestone.epoch = 1, ReceiptError::Epoch(1)),
+        (|a| a.milestone.epoch = 1, ReceiptError::Handover(HandoverError::Height { epoch: 1, height: 2 })),
     ];
     for (change, expected) in changes {
         let mut receipt = sample::anchored_receipt();

@@ -11,8 +11,8 @@ use proptest::test_runner::TestCaseResult;
 use protocol::codec::{Reader, put_varint, unzigzag, zigzag};
 use protocol::limits::CUT_MESSAGES_MAX;
 use protocol::{
-    Batch, Body, Decode, DeviceTopic, Direction, Encode, Finalization, Id, Message, Milestone, Name, NetworkId, PublicKey, Reading,
-    ReadingName, SecretKey, Share, Signature, Topic, Unsigned, Value, Vote,
+    Action, Ballot, Batch, Body, Decode, DeviceTopic, Direction, Encode, Evidence, Finalization, Handover, Head, Id, Message, Milestone,
+    Name, NetworkId, Order, Parameters, Phase, PublicKey, Reading, ReadingName, SecretKey, Share, Signature, Topic, Unsigned, Value, Vote,
 };
 use std::fmt::Debug;
 
@@ -79,7 +79,60 @@ fn body() -> impl Strategy<Value = Body> {
     let readings = (id(), 1u32..=4096, 1u32..=1 << 20, any::<(u64, u64)>(), id(), vec(share, 0..5)).prop_map(
         |(root, count, bytes, (a, b), blob, shares)| Body::Readings { root, count, bytes, span_us: (a.min(b), a.max(b)), blob, shares },
     );
-    prop_oneof![readings, vec(any::<u8>(), 0..100).prop_map(Body::Data)]
+    prop_oneof![
+        readings,
+        vec(any::<u8>(), 0..100).prop_map(Body::Data),
+        vec(order(), 1..=16).prop_map(Body::Orders),
+        evidence().prop_map(|evidence| Body::Evidence(Box::new(evidence)))
+    ]
+}
+
+fn order() -> impl Strategy<Value = Order> {
+    let address = option::of(prop_oneof![Just("10.0.0.1:7700"), Just("node.example:1"), Just("[::1]:65535")]);
+    let action = prop_oneof![
+        (name(), address).prop_map(|(name, address)| Action::Register { name, address: address.map(|a| a.parse().unwrap()) }),
+        Just(Action::Retire),
+        (public_key(), 1u64..).prop_map(|(validator, amount)| Action::Delegate { validator, amount }),
+        (public_key(), 1u64..).prop_map(|(validator, amount)| Action::Undelegate { validator, amount }),
+        public_key().prop_map(|validator| Action::Withdraw { validator }),
+    ];
+    (public_key(), id(), action, signature()).prop_map(|(wallet, state, action, signature)| Order { wallet, state, action, signature })
+}
+
+fn head() -> impl Strategy<Value = Head> {
+    (any::<[u8; 8]>(), any::<u16>(), public_key(), any::<u64>(), id(), signature()).prop_map(
+        |(network_tag, subnet, issuer, sequence, rest, signature)| Head { network_tag, subnet, issuer, sequence, rest, signature },
+    )
+}
+
+fn evidence() -> impl Strategy<Value = Evidence> {
+    let ballot =
+        || (any::<u64>(), id(), signature()).prop_map(|(parent_view, digest, signature)| Ballot { parent_view, digest, signature });
+    let phase = prop_oneof![Just(Phase::Notarize), Just(Phase::Finalize)];
+    prop_oneof![
+        (head(), head()).prop_map(|(one, other)| Evidence::messages(one, other)),
+        (public_key(), phase, any::<u64>(), any::<u64>(), ballot(), ballot())
+            .prop_map(|(validator, phase, epoch, view, one, other)| Evidence::votes(validator, phase, epoch, view, one, other)),
+    ]
+}
+
+fn parameters() -> impl Strategy<Value = Parameters> {
+    let counts = (2u64.., 1u16..=128, any::<u64>(), any::<u64>());
+    (counts, 0u8..=100, 1u32.., 0u8..=16).prop_map(
+        |((epoch_milestones, committee_max, stake_min, unbonding_epochs), slash_percent, share_per_second, pow_difficulty)| Parameters {
+            epoch_milestones,
+            committee_max,
+            stake_min,
+            unbonding_epochs,
+            slash_percent,
+            share_per_second,
+            pow_difficulty,
+        },
+    )
+}
+
+fn handover() -> impl Strategy<Value = Handover> {
+    (milestone(), finalization()).prop_map(|(milestone, finalization)| Handover { milestone, finalization })
 }
 
 fn message() -> impl Strategy<Value = Message> {
@@ -176,6 +229,38 @@ proptest! {
         let decoded = Message::decode(message.bytes()).unwrap();
         prop_assert_eq!(decoded.id(), message.id());
         prop_assert_eq!(decoded.id(), Id::hash(&[message.bytes()]));
+        // the head says which bytes were signed, whether the message was built or read
+        let head = decoded.head();
+        prop_assert_eq!(&head, &message.head());
+        let (signed, bytes) = (head.signed(), message.bytes());
+        let up_to_sequence = signed.len() - 32;
+        prop_assert_eq!(&signed[..up_to_sequence], &bytes[..up_to_sequence]);
+        prop_assert_eq!(&signed[up_to_sequence..], &Id::hash(&[&bytes[up_to_sequence..bytes.len() - 64]]).0[..]);
+    }
+
+    #[test]
+    fn a_head(head in head(), edits in edits()) {
+        both_ways(&head, &edits)?;
+    }
+
+    #[test]
+    fn an_order(order in order(), edits in edits()) {
+        both_ways(&order, &edits)?;
+    }
+
+    #[test]
+    fn a_piece_of_evidence(evidence in evidence(), edits in edits()) {
+        both_ways(&evidence, &edits)?;
+    }
+
+    #[test]
+    fn parameters_of_a_genesis(parameters in parameters(), edits in edits()) {
+        both_ways(&parameters, &edits)?;
+    }
+
+    #[test]
+    fn a_handover(handover in handover(), edits in edits()) {
+        both_ways(&handover, &edits)?;
     }
 
     #[test]
@@ -257,10 +342,15 @@ mod json {
     fn genesis() -> impl Strategy<Value = Genesis> {
         let validator =
             (any::<[u8; 32]>(), name()).prop_map(|(seed, name)| Validator { key: SecretKey::from_seed(&seed).public_key(), name });
-        (name(), any::<u16>(), any::<u64>(), vec(validator, 1..8)).prop_map(|(name, subnet, created_ms, mut validators)| {
-            validators.sort_by_key(|v| v.key);
-            validators.dedup_by_key(|v| v.key);
-            Genesis { name, subnet, created_ms, committee: Committee::new(validators).unwrap() }
+        let wallets = btree_map(public_key(), 0..=u64::from(u32::MAX), 0..8);
+        let head = (name(), any::<u16>(), any::<u64>(), parameters());
+        (head, vec((validator, 0..=u64::from(u32::MAX)), 1..8), wallets).prop_map(|(head, mut members, wallets)| {
+            members.sort_by_key(|(v, _)| v.key);
+            members.dedup_by_key(|(v, _)| v.key);
+            let (validators, stakes): (Vec<_>, Vec<u64>) = members.into_iter().unzip();
+            let (name, subnet, created_ms, parameters) = head;
+            let committee = Committee::new(validators).unwrap();
+            Genesis { name, subnet, created_ms, parameters, committee, stakes, wallets: wallets.into_iter().collect() }
         })
     }
 
@@ -269,10 +359,22 @@ mod json {
         let anchor = option::of((milestone(), path()).prop_map(|(milestone, history_path)| Anchor { milestone, history_path }));
         let batch = (reading(), any::<[u8; 32]>(), any::<u32>(), path());
         let cut = (message(), any::<u64>(), path(), milestone());
-        (batch, cut, anchor, finalization()).prop_map(|(batch, cut, anchor, finalization)| {
+        (batch, cut, anchor, finalization(), vec(handover(), 0..3)).prop_map(|(batch, cut, anchor, finalization, handovers)| {
             let (reading, salt, leaf_index, batch_path) = batch;
             let (message, message_index, message_path, milestone) = cut;
-            Receipt { reading, salt, leaf_index, batch_path, message, message_index, message_path, milestone, anchor, finalization }
+            Receipt {
+                reading,
+                salt,
+                leaf_index,
+                batch_path,
+                message,
+                message_index,
+                message_path,
+                milestone,
+                anchor,
+                finalization,
+                handovers,
+            }
         })
     }
 

@@ -6,7 +6,7 @@
 use curve25519_dalek::constants::EIGHT_TORSION;
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use ed25519_dalek::{Signer, SigningKey};
-use protocol::keys::signing_bytes;
+use protocol::keys::{signing_bytes, verify_batch};
 use protocol::{Committee, CommitteeError, Name, PublicKey, SecretKey, Signature, Validator};
 use std::collections::BTreeSet;
 
@@ -221,4 +221,102 @@ fn a_committee_admits_no_key_that_signs_everything() {
 fn a_secret_key_does_not_show_its_seed() {
     let text = format!("{:?}", SecretKey::from_seed(&[0xab; 32]));
     assert!(!text.contains("abab") && !text.contains("171, 171"), "{text}");
+}
+
+/// A signature with its namespace and message.
+type Signed = (PublicKey, Vec<u8>, Vec<u8>, Signature);
+
+fn batch(items: &[Signed], seed: u8) -> bool {
+    let items: Vec<_> = items.iter().map(|(key, namespace, message, s)| (*key, namespace.as_slice(), message.as_slice(), *s)).collect();
+    let batched = verify_batch(&items, [seed; 32]);
+    let single = items.iter().all(|(key, namespace, message, s)| key.verify(namespace, message, s));
+    assert_eq!(batched, single, "a batch says the same as its items one by one");
+    batched
+}
+
+/// Signatures of three keys under two namespaces.
+fn signed(count: u8) -> Vec<Signed> {
+    let sign = |i: u8| {
+        let (key, namespace, message) = (SecretKey::from_seed(&[i % 3; 32]), vec![b'n'; usize::from(i % 2)], vec![i; usize::from(i)]);
+        let signature = key.sign(&namespace, &message);
+        (key.public_key(), namespace, message, signature)
+    };
+    (0..count).map(sign).collect()
+}
+
+#[test]
+fn batches_of_good_signatures_pass() {
+    // 200 are enough for the other algorithm of the multiplication
+    for count in [0, 1, 2, 3, 64, 200] {
+        assert!(batch(&signed(count), 0) && batch(&signed(count), 7), "{count}");
+    }
+    let one = signed(3).swap_remove(2);
+    assert!(batch(&vec![one; 9], 0), "the same again and again");
+}
+
+#[test]
+fn one_bad_signature_spoils_the_batch() {
+    let changes: [fn(&mut Signed); 6] = [
+        |item| item.0 = SecretKey::from_seed(&[99; 32]).public_key(),
+        |item| item.1.push(b'x'),
+        |item| item.2.push(0),
+        |item| item.3.0[0] ^= 1,
+        |item| item.3.0[33] ^= 1,
+        |item| item.3.0[63] = 0xff,
+    ];
+    for change in changes {
+        for at in 0..7 {
+            let mut items = signed(7);
+            change(&mut items[at]);
+            assert!(!batch(&items, at as u8));
+        }
+    }
+    // two errors that cancel out in a sum without coefficients: s + 1 and s − 1
+    let mut items = signed(2);
+    for (item, change) in items.iter_mut().zip([1, -1]) {
+        let s: [u8; 32] = item.3.0[32..].try_into().unwrap();
+        let s = Option::<curve25519_dalek::Scalar>::from(curve25519_dalek::Scalar::from_canonical_bytes(s)).unwrap();
+        let one = curve25519_dalek::Scalar::ONE;
+        item.3.0[32..].copy_from_slice(&(if change > 0 { s + one } else { s - one }).to_bytes());
+    }
+    assert!(!batch(&items, 0));
+    // signatures changed places
+    let mut items = signed(4);
+    (items[0].3, items[3].3) = (items[3].3, items[0].3);
+    assert!(!batch(&items, 0));
+}
+
+#[test]
+fn a_batch_accepts_what_zip_215_accepts() {
+    // small-order keys and R in every encoding, beside honest signatures
+    let mut items = signed(5);
+    for a in small_order_encodings() {
+        for r in small_order_encodings() {
+            items.push((PublicKey(a), b"ns".to_vec(), b"m".to_vec(), signature(&r, &[0; 32])));
+        }
+    }
+    assert!(batch(&items, 3));
+    items[150].3 = signature(&small_order_encodings()[0], &ORDER);
+    assert!(!batch(&items, 3), "s is not below the order");
+    // a small-order part of R
+    use curve25519_dalek::{EdwardsPoint, Scalar};
+    use sha2::{Digest, Sha512};
+    let (secret, nonce) = (Scalar::from(0x1234_5678u64), Scalar::from(0x9abc_def0u64));
+    let a = EdwardsPoint::mul_base(&secret).compress().0;
+    let mixed = EIGHT_TORSION.map(|torsion| {
+        let r = (EdwardsPoint::mul_base(&nonce) + torsion).compress().0;
+        let k: [u8; 64] = Sha512::new().chain_update(r).chain_update(a).chain_update(signing_bytes(b"ns", b"m")).finalize().into();
+        let s = nonce + Scalar::from_bytes_mod_order_wide(&k) * secret;
+        (PublicKey(a), b"ns".to_vec(), b"m".to_vec(), signature(&r, &s.to_bytes()))
+    });
+    for item in &mixed {
+        assert!(batch(std::slice::from_ref(item), 1));
+    }
+    assert!(batch(&mixed, 1));
+    // bytes that are no point
+    let mut bad = signed(3);
+    let no_point = (2u8..30).map(|y| [[y].as_slice(), &[0; 31]].concat()).map(|b| <[u8; 32]>::try_from(b).unwrap());
+    let no_point = no_point.into_iter().find(|b| CompressedEdwardsY(*b).decompress().is_none()).unwrap();
+    bad[1].0 = PublicKey(no_point);
+    assert!(!batch(&bad, 0));
 }

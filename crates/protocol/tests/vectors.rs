@@ -1,6 +1,6 @@
-//! Golden vectors: the wire formats of version 1, byte by byte.
+//! Golden vectors: the wire formats of version 2, byte by byte.
 //!
-//! `vectors/wire-v1.json` was made once. If a comparison fails, a wire format changed: nodes and receipts in the
+//! `vectors/wire-v2.json` was made once. If a comparison fails, a wire format changed: nodes and receipts in the
 //! field would no longer be understood. `WATTLE_WRITE_VECTORS=1` writes the file instead of comparing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation, missing_docs)]
@@ -10,12 +10,15 @@ mod sample;
 
 use protocol::batch::salt;
 use protocol::finalization::consensus_namespace;
-use protocol::{Batch, Decode, Encode, Finalization, Genesis, Message, Milestone, Reading, Receipt, merkle};
+use protocol::order::{first_state, next_state};
+use protocol::{
+    Batch, Decode, Encode, Evidence, Finalization, Genesis, Handover, Head, Message, Milestone, Order, Parameters, Reading, Receipt, merkle,
+};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
 fn file() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/wire-v1.json")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/wire-v2.json")
 }
 
 fn hex(bytes: impl AsRef<[u8]>) -> String {
@@ -29,12 +32,16 @@ fn unhex(value: &Value) -> Vec<u8> {
 }
 
 fn stored() -> Value {
-    let text = std::fs::read_to_string(file()).expect("tests/vectors/wire-v1.json is there");
-    serde_json::from_str(&text).expect("tests/vectors/wire-v1.json is JSON")
+    let text = std::fs::read_to_string(file()).expect("tests/vectors/wire-v2.json is there");
+    serde_json::from_str(&text).expect("tests/vectors/wire-v2.json is JSON")
 }
 
 fn message(message: &Message) -> Value {
-    json!({"bytes": hex(message.bytes()), "id": message.id().to_string()})
+    json!({"bytes": hex(message.bytes()), "id": message.id().to_string(), "head": hex(message.head().encode())})
+}
+
+fn messages() -> [Message; 4] {
+    [sample::message(), sample::data_message(), sample::orders_message(), sample::evidence_message()]
 }
 
 fn milestone(milestone: &Milestone) -> Value {
@@ -45,11 +52,22 @@ fn computed() -> Value {
     let (genesis, batch, chain) = (sample::genesis(), sample::batch(), sample::milestones());
     let body = batch.encode();
     let finalization = sample::finalization(chain[1].digest(), &[0, 1, 3]);
+    let (orders, wallet) = (sample::orders(), sample::wallet().public_key());
+    let first = first_state(&genesis.network(), &wallet);
+    let next = next_state(&first, &orders[0].id());
     let readings: Vec<Value> =
         batch.readings.iter().map(|r| json!({"bytes": hex(r.encode()), "id": r.id().to_string(), "name": r.name().to_string()})).collect();
     json!({
-        "format": "wattle-wire-v1",
-        "genesis": {"json": genesis.to_json(), "network": genesis.network().to_string()},
+        "format": "wattle-wire-v2",
+        "genesis": {
+            "json": genesis.to_json(),
+            "network": genesis.network().to_string(),
+            "parameters": hex(genesis.parameters.encode()),
+        },
+        "wallet": {"key": wallet.to_string(), "first_state": first.to_string(), "next_state": next.to_string()},
+        "orders": orders.iter().map(|o| json!({"bytes": hex(o.encode()), "id": o.id().to_string()})).collect::<Vec<_>>(),
+        "evidence": sample::evidence().iter().map(|e| json!({"bytes": hex(e.encode()), "offence": e.offence().id.to_string()})).collect::<Vec<_>>(),
+        "handover": hex(sample::handover().encode()),
         "readings": readings,
         "batch": {
             "bytes": hex(&body),
@@ -57,7 +75,7 @@ fn computed() -> Value {
             "salts": (0..sample::READINGS as u32).map(|i| hex(salt(&batch.secret, i))).collect::<Vec<_>>(),
             "root": merkle::root(&batch.leaves()).to_string(),
         },
-        "messages": [message(&sample::message()), message(&sample::data_message())],
+        "messages": messages().iter().map(message).collect::<Vec<_>>(),
         "milestones": [milestone(&chain[0]), milestone(&chain[1]), milestone(&chain[2]), milestone(&sample::last_of_epoch())],
         "finalization": {
             "bytes": hex(finalization.encode()),
@@ -66,11 +84,12 @@ fn computed() -> Value {
         },
         "receipt": sample::receipt().to_json(),
         "anchored_receipt": sample::anchored_receipt().to_json(),
+        "handed_over_receipt": sample::handed_over_receipt().to_json(),
     })
 }
 
 #[test]
-fn the_wire_formats_are_those_of_version_1() {
+fn the_wire_formats_are_those_of_version_2() {
     let computed = computed();
     if std::env::var("WATTLE_WRITE_VECTORS").is_ok_and(|v| v == "1") {
         std::fs::write(file(), serde_json::to_string_pretty(&computed).unwrap() + "\n").unwrap();
@@ -94,11 +113,25 @@ fn the_stored_bytes_decode_to_the_values_they_were_made_of() {
         assert_eq!(Reading::decode(&unhex(&stored["bytes"])).unwrap(), reading);
     }
     assert_eq!(Batch::decode(&unhex(&v["batch"]["bytes"])).unwrap(), sample::batch());
-    for (stored, message) in v["messages"].as_array().unwrap().iter().zip([sample::message(), sample::data_message()]) {
+    let network = sample::genesis().network();
+    for (stored, message) in v["messages"].as_array().unwrap().iter().zip(messages()) {
         let decoded = Message::decode(&unhex(&stored["bytes"])).unwrap();
         assert_eq!(decoded, message);
-        decoded.verify(&sample::genesis().network(), sample::SUBNET).unwrap();
+        decoded.verify(&network, sample::SUBNET).unwrap();
+        assert_eq!(Head::decode(&unhex(&stored["head"])).unwrap(), decoded.head());
     }
+    for (stored, order) in v["orders"].as_array().unwrap().iter().zip(sample::orders()) {
+        let decoded = Order::decode(&unhex(&stored["bytes"])).unwrap();
+        assert_eq!(decoded, order);
+        assert!(decoded.verify(&network));
+    }
+    for (stored, evidence) in v["evidence"].as_array().unwrap().iter().zip(sample::evidence()) {
+        let decoded = Evidence::decode(&unhex(&stored["bytes"])).unwrap();
+        assert_eq!(decoded, evidence);
+        decoded.verify(&network, sample::SUBNET).unwrap();
+    }
+    assert_eq!(Handover::decode(&unhex(&v["handover"])).unwrap(), sample::handover());
+    assert_eq!(Parameters::decode(&unhex(&v["genesis"]["parameters"])).unwrap(), sample::genesis().parameters);
     let mut chain = sample::milestones();
     chain.push(sample::last_of_epoch());
     for (stored, milestone) in v["milestones"].as_array().unwrap().iter().zip(chain) {
@@ -107,7 +140,7 @@ fn the_stored_bytes_decode_to_the_values_they_were_made_of() {
     let finalization = Finalization::decode(&unhex(&v["finalization"]["bytes"])).unwrap();
     let genesis = Genesis::from_json(v["genesis"]["json"].as_str().unwrap()).unwrap();
     finalization.verify(&genesis.network(), &genesis.committee).unwrap();
-    for receipt in ["receipt", "anchored_receipt"] {
+    for receipt in ["receipt", "anchored_receipt", "handed_over_receipt"] {
         Receipt::from_json(v[receipt].as_str().unwrap()).unwrap().verify(&genesis).unwrap();
     }
 }

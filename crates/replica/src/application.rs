@@ -1,7 +1,8 @@
 //! What consensus asks of us: propose a milestone, check one, take one that is final.
 
-use crate::core::{Finalized, Link, Request, Requests, unix_ms};
-use crate::replica::LEADER_TIMEOUT;
+use crate::core::{Finalized, Link, Request, Requests, shifted, unix_ms};
+use crate::defences::Defences;
+use crate::epochs::LEADER_TIMEOUT;
 use crate::wire::{Block, Digest, Scheme, id};
 use commonware_actor::Feedback;
 use commonware_consensus::{
@@ -54,6 +55,9 @@ pub(crate) struct Proposer {
     /// Height of the last milestone handed to the core as final.
     pub(crate) final_height: Arc<AtomicU64>,
     pub(crate) pace: Pace,
+    pub(crate) defences: Defences,
+    /// How far this node's wall clock is ahead of the machine's.
+    pub(crate) clock_offset_ms: i64,
 }
 
 fn at(ms: u64) -> SystemTime {
@@ -65,14 +69,25 @@ fn link(block: &Digested<Block>) -> Link {
 }
 
 impl Proposer {
-    /// Milestones from the last final one (or one more) to the newest of `ancestry`, oldest first. They travel newest first.
+    /// What this node's wall clock shows.
+    fn now(&self, clock: &impl Clock) -> SystemTime {
+        shifted(clock.current(), self.clock_offset_ms)
+    }
+
+    /// The machine's time when this node's wall clock shows `time`.
+    fn machine(&self, time: SystemTime) -> SystemTime {
+        shifted(time, self.clock_offset_ms.saturating_neg())
+    }
+
+    /// Milestones from the one after the last final one (or some more) to the newest of `ancestry`, oldest first. They
+    /// travel newest first.
     async fn chain(&self, mut ancestry: impl Ancestry<Block>) -> Vec<Link> {
         let mut chain = Vec::new();
         while let Some(block) = ancestry.next().await {
             let height = block.height().get();
             chain.push(link(&block));
-            // whatever is final reaches the core by itself, in order
-            if height <= self.final_height.load(Ordering::Acquire) {
+            // whatever is final reaches the core by itself, in order; a node that joined has nothing below
+            if height <= self.final_height.load(Ordering::Acquire).saturating_add(1) {
                 break;
             }
         }
@@ -97,17 +112,17 @@ impl<E: Clock> Application<E> for Proposer {
     /// Waits for something to confirm, past the leader's timeout if need be: an idle view is skipped and
     /// leaves nothing behind. Consensus drops this future when the view is over.
     async fn propose(&mut self, (clock, _): (E, Self::Context), ancestry: impl Ancestry<Block>, (): ()) -> Option<Digested<Block>> {
-        let entered = clock.current();
+        let entered = self.now(&clock);
         let chain = self.chain(ancestry).await;
         let parent = chain.last()?.milestone.clone();
         let earliest = at(parent.time_ms) + self.pace.gap;
         // the first milestone comes at once: it shows that the committee is there
         let heartbeat = if parent.height == 0 { earliest } else { at(parent.time_ms) + self.pace.heartbeat };
         let milestone = loop {
-            let now = clock.current();
+            let now = self.now(&clock);
             if now < earliest {
                 // collect work until the pace allows another milestone
-                clock.sleep_until(earliest).await;
+                clock.sleep_until(self.machine(earliest)).await;
                 continue;
             }
             if now > entered + LEADER_TIMEOUT.saturating_sub(TOO_LATE) && now < heartbeat {
@@ -121,7 +136,7 @@ impl<E: Clock> Application<E> for Proposer {
             }
             select! {
                 () = self.bell.notified() => {},
-                () = clock.sleep_until(heartbeat) => {},
+                () = clock.sleep_until(self.machine(heartbeat)) => {},
             }
         };
         Some(Digested::compute(Block(milestone), &Sequential).await)
@@ -132,10 +147,12 @@ impl<E: Clock> Application<E> for Proposer {
         let chain = self.chain(ancestry).await;
         let Some(newest) = chain.last() else { return false };
         let time = at(newest.milestone.time_ms);
-        if time > clock.current() + CLOCK_SKEW_MAX {
-            return false;
+        if self.defences.clock {
+            if time > self.now(&clock) + CLOCK_SKEW_MAX {
+                return false;
+            }
+            clock.sleep_until(self.machine(time)).await;
         }
-        clock.sleep_until(time).await;
         let (reply, answer) = oneshot::channel();
         if self.requests.send(Request::Verify { chain, reply }).await.is_err() {
             return false;

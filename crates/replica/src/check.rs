@@ -9,15 +9,15 @@ use self::blobs::Layout;
 use crate::core::history;
 use crate::replica::archive;
 use crate::state::State;
-use crate::store::{Confirmation, CutRecord, Store, Table};
+use crate::store::{Confirmation, CutRecord, SECTION, Store, Table};
 use crate::wire::{self, Block, Certificate, Digest, Scheme};
 use commonware_cryptography::{Digestible as _, certificate::Verifier as _};
 use commonware_runtime::{Runner as _, Supervisor as _, buffer::paged::CacheRef, tokio};
 use commonware_storage::archive::{Archive as _, Identifier, prunable};
 use commonware_storage::translator::EightCap;
 use commonware_utils::{NZU16, NZUsize};
-use ledger::{Key, MemoryStore, Overlay};
-use protocol::{Batch, Body, Decode, Genesis, Id, Message, Milestone, merkle};
+use ledger::{Key, MemoryStore, Overlay, Rules};
+use protocol::{Batch, Body, Committee, Decode, Genesis, Id, Message, Milestone, NetworkId, PublicKey, merkle};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::fs;
@@ -112,22 +112,47 @@ fn copy_tree(from: &Path, to: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// The ledger, applied once more from the beginning.
-#[derive(Default)]
-struct Replay {
+struct Replay<'a> {
+    genesis: &'a Genesis,
+    network: NetworkId,
     state: MemoryStore,
     keys: BTreeSet<Key>,
 }
 
-impl Replay {
-    fn apply(&mut self, message: &Message, height: u64, report: &mut CheckReport) {
-        let mut overlay = Overlay::new(&self.state);
-        if let Err(why) = ledger::apply(&mut overlay, message) {
-            return report.damage(format!("milestone {height}: {why}"));
-        }
-        for (key, value) in overlay.into_changes() {
+impl<'a> Replay<'a> {
+    fn new(genesis: &'a Genesis) -> Self {
+        let mut replay = Self { genesis, network: genesis.network(), state: MemoryStore::default(), keys: BTreeSet::new() };
+        replay.take(ledger::genesis_state(genesis));
+        replay
+    }
+
+    fn take(&mut self, changes: BTreeMap<Key, Vec<u8>>) {
+        for (key, value) in changes {
             self.state.set(key, value);
             self.keys.insert(key);
         }
+    }
+
+    const fn rules(&self, epoch: u64) -> Rules<'_> {
+        Rules { network: &self.network, subnet: self.genesis.subnet, epoch, parameters: &self.genesis.parameters }
+    }
+
+    fn apply(&mut self, message: &Message, m: &Milestone, report: &mut CheckReport) {
+        let mut overlay = Overlay::new(&self.state);
+        match ledger::apply(&mut overlay, &self.rules(m.epoch), message) {
+            Err(why) => report.damage(format!("milestone {}: {why}", m.height)),
+            Ok(_) => {
+                let changes = overlay.into_changes();
+                self.take(changes);
+            }
+        }
+    }
+
+    fn close(&mut self, m: &Milestone, committee: &[PublicKey]) {
+        let mut overlay = Overlay::new(&self.state);
+        ledger::close_epoch(&mut overlay, &self.rules(m.epoch), committee);
+        let changes = overlay.into_changes();
+        self.take(changes);
     }
 }
 
@@ -149,8 +174,8 @@ impl<'a> Checker<'a> {
         let config = archive("node", "certificates", &cache, Scheme::certificate_codec_config_unbounded());
         Ok(Self {
             genesis,
-            store: Store::open(&context, "node", &cache).await.map_err(|e| text(&e))?,
-            state: State::open(context.child("state"), "node", &cache).await.map_err(|e| text(&e))?,
+            store: Store::open(&context, "node", &cache, SECTION).await.map_err(|e| text(&e))?,
+            state: State::open(context.child("state"), "node", &cache, genesis).await.map_err(|e| text(&e))?,
             certificates: Certificates::init(context.child("certificates"), config).await.map_err(|e| text(&e))?,
             milestones: Milestones::init(context.child("milestones"), archive("node", "milestones", &cache, ()))
                 .await
@@ -170,17 +195,20 @@ impl<'a> Checker<'a> {
     async fn messages(&self, report: &mut CheckReport) -> BTreeMap<Id, Option<Id>> {
         let network = self.genesis.network();
         let mut known = BTreeMap::from([(protocol::Unsigned::root(network), None)]);
-        for index in 0..self.store.messages.next() {
+        // what a pruned or joined node has begins somewhere
+        let first = self.store.messages.first().unwrap_or(0);
+        let whole = first == 0 && !self.joined().await;
+        for index in first..self.store.messages.next() {
             let Some(message) = self.read::<Message>(&self.store.messages, "message", index, report).await else { continue };
             if let Err(why) = message.verify(&network, self.genesis.subnet) {
                 report.damage(format!("message {index} ({}): {why}", message.id()));
             }
-            if let Some(parent) = message.parents.iter().find(|p| !known.contains_key(*p)) {
+            if let Some(parent) = message.parents.iter().find(|p| whole && !known.contains_key(*p)) {
                 report.damage(format!("message {index} ({}): its parent {parent} is missing", message.id()));
             }
             let blob = match &message.body {
                 Body::Readings { blob, .. } => Some(*blob),
-                Body::Data(_) => None,
+                _ => None,
             };
             known.insert(message.id(), blob);
             report.messages += 1;
@@ -190,7 +218,7 @@ impl<'a> Checker<'a> {
 
     /// Every payload is the one its message names.
     async fn payloads(&self, report: &mut CheckReport, messages: &BTreeMap<Id, Option<Id>>, batches: &mut dyn FnMut(Id, &Batch)) {
-        for index in 0..self.store.payloads.next() {
+        for index in self.store.payloads.first().unwrap_or(0)..self.store.payloads.next() {
             let Some(record) = self.bytes(&self.store.payloads, "payload", index, report).await else { continue };
             let Some((id, payload)) = record.split_first_chunk::<32>() else {
                 report.damage(format!("payload {index} is cut short"));
@@ -210,43 +238,61 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// The milestones executed: one chain, each with the messages it says, in the tree of history, and with the
-    /// state that the next one says.
+    /// Whether the node joined a network that was there before.
+    async fn joined(&self) -> bool {
+        self.store.origin.at(0).await.is_ok_and(|begun| begun.is_some())
+    }
+
+    /// The milestones executed: one chain, in the tree of history, with the messages and the state that they say. Where
+    /// a node has everything, the ledger is applied once more from the beginning.
     async fn cuts(&self, report: &mut CheckReport, messages: &BTreeMap<Id, Option<Id>>) {
         let mut parent = self.genesis.milestone().digest();
         let mut range = merkle::Range::default();
         range.push(Milestone::history_leaf(&parent));
-        let (mut seen, mut order, mut ledger) = (BTreeSet::new(), Vec::new(), Replay::default());
         let height = self.state.height();
+        let first = self.store.cuts.first().unwrap_or(1);
+        let whole = first <= 1 && !self.joined().await;
+        let mut replay = Replay::new(self.genesis);
+        let (mut seen, mut order) = (BTreeSet::new(), Vec::new());
         for h in 1..=height {
-            let Some(cut) = self.read::<CutRecord>(&self.store.cuts, "milestone", h, report).await else { return };
-            let m = &cut.milestone;
+            let Some(m) = self.read::<Milestone>(&self.store.headers, "milestone", h, report).await else { return };
             let holds = [
                 (m.height == h && m.parent == parent, "it does not follow the one before"),
-                (m.messages_root == Milestone::root_of_messages(&cut.counted), "its messages are not those of its root"),
                 (m.history_root == range.root(), "its history root is not the history"),
-                (cut.counted.iter().chain(&cut.void).all(|id| messages.contains_key(id)), "a message it confirmed is missing"),
+                (m.epoch == self.genesis.parameters.epoch_of(h), "it is of another epoch than its height"),
+            ];
+            for (_, why) in holds.iter().filter(|(ok, _)| !ok) {
+                report.damage(format!("milestone {h}: {why}"));
+            }
+            parent = m.digest();
+            range.push(Milestone::history_leaf(&parent));
+            report.milestones += 1;
+            if h < first {
+                continue;
+            }
+            let Some(cut) = self.read::<CutRecord>(&self.store.cuts, "what a milestone confirmed", h, report).await else { return };
+            let holds = [
+                (m.messages_root == Milestone::root_of_messages(&cut.counted), "its messages are not those of its root"),
+                (!whole || cut.counted.iter().chain(&cut.void).all(|id| messages.contains_key(id)), "a message it confirmed is missing"),
                 (cut.counted.iter().chain(&cut.void).all(|id| seen.insert(*id)), "a message it confirmed was confirmed before"),
             ];
             for (_, why) in holds.iter().filter(|(ok, _)| !ok) {
                 report.damage(format!("milestone {h}: {why}"));
             }
             let places = (0u64..).zip(&cut.counted).map(|(i, id)| (*id, Some(i))).chain(cut.void.iter().map(|id| (*id, None)));
-            order.extend(places.map(|(id, index)| (id, Confirmation { height: h, index })));
-            for id in &cut.counted {
-                match self.store.messages.get(*id).await.map(|b| b.map(|b| Message::decode(&b))) {
-                    Ok(Some(Ok(message))) => ledger.apply(&message, h, report),
-                    _ => report.damage(format!("milestone {h}: message {id} cannot be read")),
-                }
+            order.extend(places.map(|(id, index)| (id, Confirmation { height: h, index, meter_us: None })));
+            if whole {
+                self.replay(&mut replay, &m, &cut, report).await;
             }
-            parent = m.digest();
-            range.push(Milestone::history_leaf(&parent));
-            report.milestones += 1;
         }
-        match self.state.read(None, ledger.keys.clone()).await {
-            Ok(stored) if stored == ledger.state => {}
-            Ok(_) => report.damage("the ledger's state is not the one that its milestones lead to"),
-            Err(why) => report.damage(why),
+        if whole {
+            match self.state.read(None, replay.keys.clone()).await {
+                Ok(stored) if stored == replay.state => {}
+                Ok(_) => report.damage("the ledger's state is not the one that its milestones lead to"),
+                Err(why) => report.damage(why),
+            }
+        } else {
+            report.notes.push(format!("messages below milestone {first} are not kept here: the state was not computed again"));
         }
         match history(&self.store.history, height + 1).await {
             Ok(stored) if stored == range => {}
@@ -256,21 +302,34 @@ impl<'a> Checker<'a> {
         for position in 0..self.store.history.next() {
             self.read::<Id>(&self.store.history, "node of the history", position, report).await;
         }
-        let expected: BTreeMap<Id, Confirmation> = order.into_iter().collect();
-        for index in 0..self.store.confirmations.next() {
+        for index in self.store.confirmations.first().unwrap_or(0)..self.store.confirmations.next() {
             self.read::<Confirmation>(&self.store.confirmations, "confirmation", index, report).await;
         }
+        let expected: BTreeMap<Id, Confirmation> = order.into_iter().collect();
         for (id, confirmation) in expected {
             match self.store.confirmations.get(id).await.map(|b| b.map(|b| Confirmation::decode(&b))) {
-                Ok(Some(Ok(stored))) if stored == confirmation => {}
+                Ok(Some(Ok(stored))) if (Confirmation { meter_us: None, ..stored }) == confirmation => {}
                 _ => report.damage(format!("the confirmation of message {id} is missing or wrong")),
             }
         }
     }
 
+    /// Applies what a milestone confirmed.
+    async fn replay(&self, replay: &mut Replay<'_>, m: &Milestone, cut: &CutRecord, report: &mut CheckReport) {
+        for id in &cut.counted {
+            match self.store.messages.get(*id).await.map(|b| b.map(|b| Message::decode(&b))) {
+                Ok(Some(Ok(message))) => replay.apply(&message, m, report),
+                _ => report.damage(format!("milestone {}: message {id} cannot be read", m.height)),
+            }
+        }
+        if let Some(committee) = &m.next_committee {
+            replay.close(m, committee);
+        }
+    }
+
     /// Marshal's milestones and certificates: each certificate holds.
     async fn certificates(&self, report: &mut CheckReport) {
-        let (network, committee) = (self.genesis.network(), &self.genesis.committee);
+        let network = self.genesis.network();
         for (first, last) in self.milestones.ranges().collect::<Vec<_>>() {
             for height in first..=last {
                 match self.milestones.get(Identifier::Index(height)).await {
@@ -293,7 +352,11 @@ impl<'a> Checker<'a> {
                     report.damage(format!("the certificate of milestone {height} cannot be read"));
                     continue;
                 };
-                if let Err(why) = finalization.verify(&network, committee) {
+                let Some(committee) = self.committee(finalization.epoch).await else {
+                    report.damage(format!("the certificate of milestone {height} is of an epoch that is not known"));
+                    continue;
+                };
+                if let Err(why) = finalization.verify(&network, &committee) {
                     report.damage(format!("the certificate of milestone {height}: {why}"));
                 }
                 if let Ok(Some(block)) = self.milestones.get(Identifier::Index(height)).await
@@ -303,6 +366,14 @@ impl<'a> Checker<'a> {
                 }
             }
         }
+    }
+
+    /// Who signed in an epoch: the closing milestone before says it.
+    async fn committee(&self, epoch: u64) -> Option<Committee> {
+        let Some(before) = epoch.checked_sub(1) else { return Some(self.genesis.committee.clone()) };
+        let height = self.genesis.parameters.closing_height(before)?;
+        let header = Milestone::decode(&self.store.headers.at(height).await.ok()??).ok()?;
+        Committee::from_keys(&header.next_committee?, self.genesis).ok()
     }
 
     async fn bytes(&self, table: &Table<tokio::Context>, what: &str, index: u64, report: &mut CheckReport) -> Option<Vec<u8>> {

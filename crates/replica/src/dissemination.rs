@@ -5,13 +5,14 @@
 //! - **pull**: a message by its id; the answer brings its nearest ancestors along, so that a long gap costs few rounds.
 
 use crate::core::{Outlets, Request, Requests};
+use crate::epochs::Cue;
 use crate::wire::{Digest, FRAME_BYTES_MAX, Frame, id};
 use bytes::Bytes;
 use commonware_codec::RangeCfg;
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{Blocker, Provider, Receiver, Recipients, Sender, utils::codec::wrap};
 use commonware_resolver::{Consumer, Delivery, Outcome, Resolver as _, p2p as pull};
-use commonware_utils::channel::oneshot;
+use commonware_utils::channel::{mpsc, oneshot};
 use commonware_utils::{NZDuration, NZUsize};
 use std::time::Duration;
 
@@ -70,6 +71,7 @@ pub(crate) fn start<E, S, R>(
     blocker: impl Blocker<PublicKey = PublicKey>,
     port: Port,
     channels: Channels<S, R>,
+    cues: mpsc::UnboundedSender<Cue>,
 ) -> Outlets
 where
     E: Engine,
@@ -99,7 +101,7 @@ where
         while let Ok((peer, frame)) = pushed.recv().await {
             match frame {
                 // a full core drops the frame: the announcements bring it back
-                Ok(frame) => drop(inbox.try_send(Request::Pushed(frame))),
+                Ok(frame) => drop(inbox.try_send(Request::Pushed { peer, frame })),
                 Err(why) => {
                     tracing::warn!(%peer, %why, "blocked a peer: it pushed what is no message");
                     guard.block(peer);
@@ -132,5 +134,7 @@ where
         fetch: Box::new(move |digest| {
             let _ = resolver.fetch(digest);
         }),
+        registered: Box::new(|_| ()),
+        cues,
     }
 }

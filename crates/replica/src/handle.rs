@@ -1,9 +1,16 @@
 //! The replica as the rest of the process sees it: a cheap handle, plain types, nothing of the engine.
 
+mod stakes;
+
+pub use stakes::{EpochRecord, OrderRefusal, StakeRecord, ValidatorRecord, WalletRecord};
+
 use crate::core::{Request, Requests};
+use crate::light::Head;
+use crate::proof::{ProofError, StateProof};
 use commonware_utils::channel::{mpsc, oneshot};
 use protocol::receipt::Anchor;
-use protocol::{Batch, Body, Finalization, Id, Message, Milestone, PublicKey, Receipt, batch, merkle};
+use protocol::{Batch, Body, Finalization, Handover, Id, Message, Milestone, PublicKey, Receipt, batch, merkle};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -13,10 +20,20 @@ pub enum IssueError {
     /// The replica is stopping or has failed: its log says why.
     #[error("the ledger node has stopped; its log says why")]
     Stopped,
+    /// This node's key is not a registered validator's.
+    #[error("the key {0} is not registered as a validator: register it first (`wattle validator register`)")]
+    Stranger(PublicKey),
     /// Too many messages of this node wait for a milestone, as when it is cut off from the committee: keep
     /// the data and try again when a milestone was confirmed.
     #[error("{0} messages of this node wait for confirmation: try again when a milestone has confirmed some")]
     Backlog(u64),
+    /// This node issues faster than its share, and more work than it does for one message would be needed: keep the
+    /// data and try again.
+    #[error("this node issues faster than its share: try again in {retry_ms} ms")]
+    Rate {
+        /// Milliseconds after which it can be issued.
+        retry_ms: u64,
+    },
     /// A body over its limits.
     #[error("the body cannot be issued: {0}")]
     Invalid(protocol::DecodeError),
@@ -37,9 +54,15 @@ pub enum EvidenceError {
     /// The message lost against another of its issuer and counts for nothing.
     #[error("message {0} is void: its issuer equivocated")]
     Void(Id),
+    /// The milestone that decided it is no longer here, or never was.
+    #[error("this node no longer has what message {0} was confirmed with: ask a node that keeps more")]
+    Dropped(Id),
     /// The milestone is final, but the certificate is not here yet.
     #[error("the certificate of milestone {0} has not arrived yet: try again in a moment")]
     Uncertified(u64),
+    /// The certificate that closes an epoch is not here.
+    #[error("the certificate that closes epoch {0} is not here: ask another node")]
+    Handover(u64),
     /// The replica is stopping or has failed.
     #[error("the ledger node has stopped; its log says why")]
     Stopped,
@@ -57,6 +80,8 @@ pub enum Standing {
         /// as the message of this place in it.
         index: u64,
     },
+    /// Decided by a milestone that this node has dropped, or executed before this node joined.
+    Settled,
     /// In the past cone of a milestone, but another message of its issuer counted in its place.
     Void {
         /// The milestone that decided it.
@@ -95,6 +120,8 @@ pub struct MilestoneRecord {
     pub messages: Vec<Id>,
     /// Messages in its past cone that do not count.
     pub void: Vec<Id>,
+    /// Whether this node has dropped what the milestone confirmed; both lists are then empty.
+    pub pruned: bool,
 }
 
 /// Everything between a message and the committee's signatures.
@@ -112,6 +139,8 @@ pub struct Evidence {
     pub anchor: Option<Anchor>,
     /// The certificate.
     pub finalization: Finalization,
+    /// The closing milestones of the epochs before the certificate's, first to last.
+    pub handovers: Vec<Handover>,
 }
 
 impl Evidence {
@@ -132,6 +161,7 @@ impl Evidence {
             milestone: self.milestone,
             anchor: self.anchor,
             finalization: self.finalization,
+            handovers: self.handovers,
         })
     }
 }
@@ -149,8 +179,15 @@ pub struct Status {
     pub milestone_ms: u64,
     /// Root of the state after it.
     pub state_root: Id,
-    /// The epoch.
+    /// The epoch of the next milestone.
     pub epoch: u64,
+    /// Who signs milestones in this epoch, ascending.
+    pub committee: Vec<PublicKey>,
+    /// Whether this node is a member of the committee.
+    pub validator: bool,
+    /// Whether too few members of the committee are in touch with this node to confirm anything. It goes on
+    /// taking in and issuing; all of it is confirmed when the network is whole again.
+    pub cut_off: bool,
     /// Messages that counted so far, on the whole network.
     pub messages: u64,
     /// Readings these messages anchored.
@@ -165,10 +202,16 @@ pub struct Status {
     pub unconfirmed: usize,
     /// Messages that wait for a parent.
     pub pending: usize,
+    /// Messages known to be missing, which are asked for.
+    pub wanted: usize,
     /// Issuers caught with two messages of one sequence since this node started.
     pub equivocations: u64,
+    /// Orders and evidence that had no effect, since this node started.
+    pub orders_refused: u64,
     /// Messages refused since this node started.
     pub refused: u64,
+    /// The same by reason, each of them listed.
+    pub refusals: BTreeMap<&'static str, u64>,
     /// Messages fetched from peers because a push was missed.
     pub pulled: u64,
 }
@@ -265,6 +308,26 @@ impl Handle {
     /// given. A site uses it to find where it stopped. Fewer than `limit` means that there are no more.
     pub async fn own_payloads(&self, before: Option<u64>, limit: usize) -> Vec<OwnPayload> {
         self.ask(|reply| Request::OwnPayloads { before, limit, reply }).await.unwrap_or_default()
+    }
+
+    /// A value of the state as the committee certifies it, with its proof.
+    ///
+    /// # Errors
+    /// [`ProofError`] if there is no value, or the certificate is not here yet: on an idle network it comes with the
+    /// next heartbeat.
+    pub async fn state_proof(&self, key: ledger::Key) -> Result<StateProof, ProofError> {
+        self.ask(|reply| Request::StateProof { key, reply }).await.unwrap_or(Err(ProofError::Stopped))
+    }
+
+    /// The newest milestone with a certificate here, and the first handovers from epoch `from_epoch` on that lead to
+    /// it; `None` if there is none yet, or a handover is missing here.
+    pub async fn head(&self, from_epoch: u64) -> Option<Head> {
+        self.ask(|reply| Request::Head { from_epoch, reply }).await.flatten()
+    }
+
+    /// The answer to a joining node's question, as [`crate::Upstream`] wants it.
+    pub async fn sync(&self, question: Vec<u8>) -> Option<Vec<u8>> {
+        self.ask(|reply| Request::Sync { question, reply }).await.flatten()
     }
 
     /// Events from now on. A subscriber that lets `capacity` events pile up loses its subscription: the

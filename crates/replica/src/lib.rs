@@ -16,27 +16,47 @@
 //! - `dissemination`: messages between peers;
 //! - `application`: what consensus asks;
 //! - `store`, `state`: what is on disk;
+//! - `proof`, `light`, `json`: what a stranger can check without a replica;
+//! - `sync`: joining a network that has forgotten its beginnings;
 //! - `network`, `runtime`: TCP, and the process around it;
+//! - `laboratory`: a committee in one process, over links of a stated latency, for benches;
 //! - `check`: fsck.
 
 mod application;
 mod check;
 mod core;
+mod defences;
 mod dissemination;
+mod epochs;
 mod handle;
+mod laboratory;
+mod json;
+mod light;
 mod network;
+mod proof;
 pub mod replica;
 mod runtime;
+#[cfg(test)]
+mod sample;
 mod state;
 mod store;
+mod sync;
 mod wire;
 
-pub use self::core::OWN_UNCONFIRMED_MAX;
+pub use self::core::{OWN_UNCONFIRMED_MAX, Retention};
 pub use application::Pace;
 pub use check::{CheckReport, check};
+#[doc(hidden)]
+pub use defences::Defences;
 pub use handle::{
-    Confirmed, Event, Evidence, EvidenceError, Handle, IssueError, MessageRecord, MilestoneRecord, OwnPayload, Standing, Status,
+    Confirmed, EpochRecord, Event, Evidence, EvidenceError, Handle, IssueError, MessageRecord, MilestoneRecord, OrderRefusal, OwnPayload,
+    StakeRecord, Standing, Status, ValidatorRecord, WalletRecord,
 };
+pub use laboratory::{Laboratory, LaboratoryConfig, LaboratoryError};
+pub use json::{HEAD_FORMAT, JsonError, STATE_FORMAT, TRUSTED_FORMAT};
+pub use light::{HANDOVERS_AT_ONCE_MAX, Head, HeadError, Step, TrustError, Trusted};
 pub use network::Config;
+pub use proof::{ProofError, StateProof, StateProofError, VerifiedState};
 pub use replica::StartError;
 pub use runtime::{Runtime, run};
+pub use sync::{ANSWER_BYTES_MAX, Flaw, JoinError, Joining, Progress, Upstream, Watch};

@@ -4,10 +4,15 @@
 //! same directory is opened again.
 
 use crate::application::{Pace, Proposer, Sink};
-use crate::core::{ACKS_MAX, Core, CoreError, Limits, Outlets, Request, Requests, Setup};
+use crate::core::{ACKS_MAX, Core, CoreError, Limits, Outlets, Request, Requests, Retention, Setup};
+use crate::defences::Defences;
 use crate::dissemination::{self, Port};
+use crate::epochs::{Committees, Conductor, Lines};
 use crate::handle::Handle;
-use crate::wire::{Block, Certificate, Digest, Scheme, private_key, public_key};
+use crate::network::Registered;
+use crate::store::{SECTION, Store};
+use crate::sync::{Joining, join, origin};
+use crate::wire::{Block, Certificate, Digest, Scheme, public_key};
 use commonware_broadcast::buffered;
 use commonware_consensus::marshal::{
     self, Start,
@@ -15,26 +20,19 @@ use commonware_consensus::marshal::{
     resolver::p2p as backfill,
     standard::{Inline, Standard},
 };
-use commonware_consensus::simplex::{
-    self,
-    config::{Floor, ForwardPolicy, SkipBudget, SkipPolicy},
-    elector::RoundRobin,
-};
-use commonware_consensus::types::{Epoch, FixedEpocher, ViewDelta};
-use commonware_cryptography::{
-    Digested, Sha256,
-    certificate::{ConstantProvider, Verifier as _},
-    ed25519::{PrivateKey, PublicKey},
-};
+use commonware_consensus::types::{FixedEpocher, ViewDelta};
+use commonware_cryptography::{Digested, certificate::Verifier as _, ed25519::PublicKey};
+use commonware_macros::select;
 use commonware_p2p::{Blocker, Provider, Receiver, Sender};
 use commonware_parallel::Sequential;
 use commonware_runtime::{Clock, Handle as Task, Metrics, Spawner, Storage, Supervisor, buffer::paged::CacheRef};
 use commonware_storage::{archive::prunable, translator::EightCap};
 use commonware_utils::channel::mpsc;
 use commonware_utils::sync::Notify;
-use commonware_utils::{NZDuration, NZU16, NZU64, NZUsize, TryCollect as _, ordered::Set};
+use commonware_utils::{NZDuration, NZU16, NZU64, NZUsize};
 use protocol::{Genesis, SecretKey, finalization::consensus_namespace};
 use rand_core::CryptoRng;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -45,15 +43,6 @@ use tracing::error;
 const REQUESTS_MAX: usize = 4096;
 /// Milestones for which confirmed messages stay in memory.
 const KEEP_MILESTONES: u64 = 64;
-/// An epoch that does not end: elections come with epochs of their own.
-const EPOCH_MILESTONES: u64 = 1 << 40;
-/// A view is skipped if its leader stays silent for this long after there is work. Above the time a slow
-/// link needs, below a person's patience.
-pub(crate) const LEADER_TIMEOUT: Duration = Duration::from_millis(700);
-/// Time from the beginning of a view until it is given up although its milestone was seen. Not much more than
-/// the leader's: where the votes are split, everybody waits for this one.
-const CERTIFICATION_TIMEOUT: Duration = Duration::from_millis(1_000);
-
 /// Everything the engine asks of a runtime.
 pub trait Engine: Clock + CryptoRng + Spawner + Storage + Metrics + Supervisor {}
 impl<T: Clock + CryptoRng + Spawner + Storage + Metrics + Supervisor> Engine for T {}
@@ -83,24 +72,60 @@ pub struct Channels<S, R> {
 pub struct Options {
     /// The network.
     pub genesis: Genesis,
-    /// This node's key: a validator's of the genesis.
+    /// This node's key: a validator's, or of one who looks on until it is elected.
     pub key: SecretKey,
     /// How milestones follow each other.
     pub pace: Pace,
     /// Prefix of every storage partition: several replicas can share a directory.
     pub prefix: String,
+    /// Where a new node takes what the network has forgotten.
+    pub joining: Joining,
+    /// How long old messages stay.
+    pub retention: Retention,
+    /// Records of a table that are pruned together; must stay the same for a directory.
+    pub section: NonZeroU64,
+    /// Switches of simulations; everything is on by default.
+    #[doc(hidden)]
+    pub defences: Defences,
+    /// Milliseconds that this node's wall clock is ahead of the machine's, in simulations: what a node with a wrong
+    /// clock would say in messages and milestones, and believe of those of others. 0 everywhere else.
+    #[doc(hidden)]
+    pub clock_offset_ms: i64,
+    /// Who hears, once an epoch, which validators registered an address. Nobody where the network knows its peers, as
+    /// in simulations.
+    #[doc(hidden)]
+    pub registered: Option<mpsc::UnboundedSender<Registered>>,
+}
+
+impl Options {
+    /// What every replica needs; everything else as is usual.
+    #[must_use]
+    pub fn new(genesis: Genesis, key: SecretKey, pace: Pace, prefix: String) -> Self {
+        Self {
+            genesis,
+            key,
+            pace,
+            prefix,
+            joining: Joining::default(),
+            retention: Retention::default(),
+            section: SECTION,
+            defences: Defences::default(),
+            clock_offset_ms: 0,
+            registered: None,
+        }
+    }
 }
 
 /// Why a replica cannot start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The key is not in the committee.
-    #[error("the key {0} is not in the committee of the genesis: use the key that belongs to this node, or a genesis that names it")]
-    Stranger(protocol::PublicKey),
-    /// A key of the genesis is not a point of the curve, or appears twice.
-    #[error("the committee of the genesis cannot be used by the consensus engine")]
-    Committee,
-    /// A member of the committee has no address.
+    /// The genesis does not add up.
+    #[error("the genesis cannot be used: {0}")]
+    Genesis(protocol::FoundingError),
+    /// A key is not a point of the curve.
+    #[error("a key of this node, of a peer or of the genesis cannot be used by the consensus engine")]
+    Key,
+    /// A member of the committee has no address, and nobody else has one.
     #[error("no address is configured for the validator {0}: add it under [ledger.peers]")]
     Address(protocol::PublicKey),
     /// The replica ended before it could answer: its log says why.
@@ -109,21 +134,18 @@ pub enum StartError {
 }
 
 struct Identity {
-    key: PrivateKey,
     public: PublicKey,
-    committee: Set<PublicKey>,
+    committees: Committees,
+    epocher: FixedEpocher,
 }
 
 fn identity(options: &Options) -> Result<Identity, StartError> {
-    let me = options.key.public_key();
-    let validators = options.genesis.committee.validators();
-    if !validators.iter().any(|v| v.key == me) {
-        return Err(StartError::Stranger(me));
-    }
-    let keys: Option<Vec<PublicKey>> = validators.iter().map(|v| public_key(&v.key)).collect();
-    let committee = keys.ok_or(StartError::Committee)?.into_iter().try_collect().map_err(|_| StartError::Committee)?;
-    let (key, public) = private_key(&options.key).zip(public_key(&me)).ok_or(StartError::Committee)?;
-    Ok(Identity { key, public, committee })
+    let Options { genesis, key, .. } = options;
+    genesis.check().map_err(StartError::Genesis)?;
+    let committees = Committees::new(&consensus_namespace(&genesis.network()), key).ok_or(StartError::Key)?;
+    let public = public_key(&key.public_key()).ok_or(StartError::Key)?;
+    let length = NonZeroU64::new(genesis.parameters.epoch_milestones).ok_or(StartError::Key)?;
+    Ok(Identity { public, committees, epocher: FixedEpocher::new(length) })
 }
 
 /// Starts a replica on channels that exist already. The task ends when storage fails, or is aborted.
@@ -185,13 +207,22 @@ where
     S: Sender<PublicKey = PublicKey>,
     R: Receiver<PublicKey = PublicKey>,
 {
-    let Options { genesis, key, pace, prefix } = options;
-    let namespace = consensus_namespace(&genesis.network());
-    let scheme = Scheme::signer(&namespace, identity.committee.clone(), identity.key.clone())
-        .ok_or(CoreError::Inconsistent("the key is not in the committee"))?;
+    let Options { genesis, key, pace, prefix, joining, retention, section, defences, clock_offset_ms, registered } = options;
+    let Identity { public, committees, epocher } = identity;
     let cache = CacheRef::new(NZU16!(4096), NZUsize!(1024));
     let first = Digested::compute(Block(genesis.milestone()), &Sequential).await;
-    let epocher = FixedEpocher::new(NZU64!(EPOCH_MILESTONES));
+
+    join(&context, &genesis, &prefix, &cache, section, &joining).await?;
+    let store = Store::open(&context.child("core"), &prefix, &cache, section).await?;
+    let origin = origin(&store).await?;
+    let start = match &origin {
+        None => Start::Genesis(first),
+        Some(origin) => {
+            let (epoch, committee) = origin.committee();
+            committees.install(epoch, committee);
+            Start::Floor(origin.certificate().ok_or(CoreError::Inconsistent("its record of joining is damaged"))?)
+        }
+    };
 
     // archives of milestones and certificates, then marshal, which reads from them how far it got
     let opening = |_| CoreError::Inconsistent("the archive of milestones cannot be opened");
@@ -202,9 +233,9 @@ where
     let milestones =
         prunable::Archive::<EightCap, E, Digest, Arc<Block>>::init(context.child("milestones"), archive(&prefix, "milestones", &cache, ()));
     let config = marshal::Config {
-        provider: ConstantProvider::<Scheme, Epoch>::new(scheme.clone()),
+        provider: committees.clone(),
         epocher: epocher.clone(),
-        start: Start::Genesis(first.clone()),
+        start,
         partition_prefix: format!("{prefix}-marshal"),
         mailbox_size: NZUsize!(1024),
         view_retention: ViewDelta::new(64),
@@ -224,7 +255,7 @@ where
     let backfill = backfill::init(
         context.child("backfill"),
         backfill::Config {
-            public_key: identity.public.clone(),
+            public_key: public.clone(),
             peer_provider: peers.clone(),
             blocker: blocker.clone(),
             mailbox_size: NZUsize!(1024),
@@ -238,15 +269,21 @@ where
 
     // dissemination and the core
     let bell = Arc::new(Notify::new());
-    let outlets: Outlets = dissemination::start(
+    let (cues, cues_inbox) = mpsc::unbounded_channel();
+    let mut outlets: Outlets = dissemination::start(
         &context,
-        identity.public.clone(),
+        public.clone(),
         peers.clone(),
         blocker.clone(),
         Port(requests.clone()),
         dissemination::Channels { push: channels.push, announce: channels.announce, pull: channels.pull },
+        cues,
     );
-    let setup = Setup { genesis, key, prefix: prefix.clone(), limits: Limits { keep_milestones: KEEP_MILESTONES } };
+    if let Some(registered) = registered {
+        outlets.registered = Box::new(move |list| drop(registered.send(list)));
+    }
+    let limits = Limits { keep_milestones: KEEP_MILESTONES, retention };
+    let setup = Setup { genesis, key, prefix: prefix.clone(), limits, store, defences, clock_offset_ms };
     let core = Core::open(context.child("core"), setup, &cache, chain.clone(), outlets, bell.clone()).await?;
     let (finalized, finalized_inbox) = mpsc::unbounded_channel();
     // everything executed is final: no chain need be walked below it
@@ -256,7 +293,7 @@ where
     let (engine, buffer) = buffered::Engine::new(
         context.child("broadcast"),
         buffered::Config {
-            public_key: identity.public.clone(),
+            public_key: public.clone(),
             mailbox_size: NZUsize!(256),
             deque_size: 16,
             priority: true,
@@ -268,34 +305,14 @@ where
     engine.start(channels.milestones);
     actor.start(Sink { finalized, final_height: final_height.clone() }, buffer, backfill);
 
-    // consensus, last
-    let proposer = Proposer { requests, bell, final_height, pace };
-    let inline = Inline::new(context.child("inline"), proposer, chain, epocher);
-    let config = simplex::Config {
-        scheme,
-        elector: RoundRobin::<Sha256>::default(),
-        blocker,
-        automaton: inline.clone(),
-        relay: inline.clone(),
-        reporter: inline,
-        track_historical_votes: false,
-        strategy: Sequential,
-        partition: format!("{prefix}-consensus-0"),
-        mailbox_size: NZUsize!(1024),
-        epoch: Epoch::zero(),
-        floor: Floor::Genesis(commonware_cryptography::Digestible::digest(&first)),
-        replay_buffer: NZUsize!(256 * 1024),
-        write_buffer: NZUsize!(64 * 1024),
-        page_cache: cache,
-        leader_timeout: LEADER_TIMEOUT,
-        certification_timeout: CERTIFICATION_TIMEOUT,
-        timeout_retry: LEADER_TIMEOUT * 2,
-        view_retention: ViewDelta::new(64),
-        skip: SkipPolicy::Enabled { timeout: LEADER_TIMEOUT * 5 / 2, budget: SkipBudget::Participants },
-        fetch_timeout: NZDuration!(Duration::from_millis(500)),
-        fetch_retry_delay: Duration::from_millis(50),
-        forward: ForwardPolicy::Disabled,
-    };
-    simplex::Engine::new(context.child("consensus"), config).start(channels.votes, channels.certificates, channels.resolver);
-    core.run(inbox, finalized_inbox).await
+    // consensus, last: whichever of the two ends takes the other with it
+    let proposer = Proposer { requests: requests.clone(), bell, final_height, pace, defences, clock_offset_ms };
+    let consensus = Inline::new(context.child("inline"), proposer, chain.clone(), epocher.clone());
+    let lines = Lines::new(&context.child("lines"), channels.votes, channels.certificates, channels.resolver);
+    let conductor = Conductor { context: context.child("epochs"), committees, epocher, chain, consensus, blocker, requests, cache, prefix };
+    let conductor = context.child("conductor").spawn(move |_| conductor.run(lines, cues_inbox));
+    select! {
+        ended = core.run(inbox, finalized_inbox) => ended,
+        ended = conductor => ended.unwrap_or(Err(CoreError::Consensus)),
+    }
 }

@@ -3,7 +3,7 @@
 use crate::handle::Handle;
 use crate::network::{Config, start_tcp};
 use crate::replica::StartError;
-use commonware_runtime::{Metrics as _, Runner as _, Supervisor as _, tokio};
+use commonware_runtime::{Handle as Task, Metrics as _, Runner as _, Supervisor as _, tokio};
 use commonware_utils::sync::Notify;
 use std::future::Future;
 use std::path::Path;
@@ -44,14 +44,24 @@ impl Runtime {
         let number = self.0.started.fetch_add(1, Ordering::Relaxed);
         let context = self.0.context.child("node").with_attribute("number", number);
         let (handle, task) = start_tcp(context, config)?;
+        self.watch(task);
+        handle.status().await.ok_or(StartError::Stopped)?;
+        Ok(handle)
+    }
+
+    /// A context below this runtime's.
+    pub(crate) fn context(&self, label: &'static str) -> tokio::Context {
+        self.0.context.child(label)
+    }
+
+    /// Has [`Self::stopped`] resolve when `task`, a replica's, has ended.
+    pub(crate) fn watch(&self, task: Task<()>) {
         let inner = Arc::clone(&self.0);
         ::tokio::spawn(async move {
             let _ = task.await;
             inner.failed.store(true, Ordering::Release);
             inner.ended.notify_waiters();
         });
-        handle.status().await.ok_or(StartError::Stopped)?;
-        Ok(handle)
     }
 
     /// The engine's metrics, as Prometheus reads them.

@@ -4,11 +4,15 @@
 //! |---|---|---|---|
 //! | `messages` | order of arrival (causal) | message id | the message |
 //! | `payloads` | order of issue | BLAKE3 of the payload | message id ‖ payload |
+//! | `headers` | height | milestone digest | the milestone |
 //! | `cuts` | height | milestone digest | [`CutRecord`]: what the milestone confirmed |
-//! | `confirmations` | order of confirmation | message id | height ‖ place |
+//! | `confirmations` | order of confirmation | message id | height ‖ place ‖ its issuer's meter |
+//! | `handovers` | epoch | digest of the closing milestone | [`protocol::Handover`] |
+//! | `origin` | 0 begun, 1 ended | – | where a node that joined began ([`crate::sync`]) |
 //! | `history` | [`protocol::merkle::position`] | the node's hash | the same |
 //!
-//! Certificates are in marshal's own archives, the state in [`crate::state`].
+//! Certificates are in marshal's own archives, the state in [`crate::state`]. Old records of `messages`, `payloads`,
+//! `cuts` and `confirmations` may be pruned; the other tables stay whole.
 //!
 //! Order of durability, oldest first: messages and payloads before they are pushed or voted on; `cuts`,
 //! `confirmations` and `history` before the state; the state before marshal hears that a milestone is done.
@@ -24,7 +28,7 @@ use commonware_storage::{
 use commonware_utils::{NZU64, NZUsize};
 use protocol::codec::{Reader, put_varint};
 use protocol::limits::{BATCH_BYTES_MAX, CUT_MESSAGES_MAX, MILESTONE_BYTES_MAX};
-use protocol::{Decode, DecodeError, Encode, Id, Milestone};
+use protocol::{Decode, DecodeError, Encode, Id};
 use std::num::NonZeroU64;
 use thiserror::Error;
 
@@ -32,6 +36,10 @@ use thiserror::Error;
 pub(crate) trait Disk: Storage + Clock + Metrics {}
 impl<T: Storage + Clock + Metrics> Disk for T {}
 
+/// Records that are pruned together, unless a replica is told otherwise.
+pub(crate) const SECTION: NonZeroU64 = NZU64!(65_536);
+/// The same of payloads, which are larger.
+const PAYLOADS_SECTION: NonZeroU64 = NZU64!(4_096);
 /// Bytes of the largest value in any table.
 const VALUE_BYTES_MAX: usize = BATCH_BYTES_MAX + 64;
 const _: () = assert!(CUT_MESSAGES_MAX * 32 + MILESTONE_BYTES_MAX + 64 <= VALUE_BYTES_MAX);
@@ -135,6 +143,18 @@ impl<E: Disk> Table<E> {
         self.archive()?.has(Identifier::Key(&digest(key))).await.map_err(|e| self.failed(e))
     }
 
+    /// Index of the first record that is still here.
+    pub(crate) fn first(&self) -> Result<u64, StoreError> {
+        Ok(self.archive()?.first_index().unwrap_or(self.next))
+    }
+
+    /// Drops records below `min`, in whole sections: some of them may stay.
+    pub(crate) async fn prune(&mut self, min: u64) -> Result<(), StoreError> {
+        let archive = self.archive.take().ok_or(StoreError::Lost(self.name))?;
+        self.archive = Some(archive.prune(min).await.map_err(|e| self.failed(e))?);
+        Ok(())
+    }
+
     /// Makes everything written so far durable.
     pub(crate) async fn sync(&mut self) -> Result<(), StoreError> {
         if std::mem::take(&mut self.dirty) {
@@ -155,8 +175,12 @@ impl<E: Disk> Table<E> {
 pub(crate) struct CutRecord {
     /// Every message with a lower index in `messages` is confirmed or void: a restart reads from here.
     pub(crate) floor: u64,
-    /// The milestone.
-    pub(crate) milestone: Milestone,
+    /// Every payload with a lower index in `payloads` is of a message that is confirmed.
+    pub(crate) payload_floor: u64,
+    /// Records in `confirmations` before this milestone's.
+    pub(crate) confirmations: u64,
+    /// Bytes of all messages and payloads written until then, those pruned since included.
+    pub(crate) bytes: u64,
     /// Messages that count, in order.
     pub(crate) counted: Vec<Id>,
     /// Messages that do not.
@@ -165,8 +189,9 @@ pub(crate) struct CutRecord {
 
 impl Encode for CutRecord {
     fn encode_to(&self, out: &mut Vec<u8>) {
-        put_varint(out, self.floor);
-        self.milestone.encode_to(out);
+        for number in [self.floor, self.payload_floor, self.confirmations, self.bytes] {
+            put_varint(out, number);
+        }
         for ids in [&self.counted, &self.void] {
             put_varint(out, ids.len() as u64);
             ids.iter().for_each(|i| i.encode_to(out));
@@ -176,13 +201,14 @@ impl Encode for CutRecord {
 
 impl Decode for CutRecord {
     fn decode_from(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let floor = reader.varint("a cut's floor")?;
-        let milestone = Milestone::decode_from(reader)?;
+        let (floor, payload_floor) = (reader.varint("a cut's floor")?, reader.varint("a cut's payload floor")?);
+        let (confirmations, bytes) = (reader.varint("a cut's confirmations")?, reader.varint("a cut's bytes")?);
         let mut ids = |what| -> Result<Vec<Id>, DecodeError> {
             let n = reader.length(CUT_MESSAGES_MAX, 32, what)?;
             (0..n).map(|_| Id::decode_from(reader)).collect()
         };
-        Ok(Self { floor, milestone, counted: ids("a cut's messages")?, void: ids("a cut's void messages")? })
+        let (counted, void) = (ids("a cut's messages")?, ids("a cut's void messages")?);
+        Ok(Self { floor, payload_floor, confirmations, bytes, counted, void })
     }
 }
 
@@ -192,19 +218,30 @@ pub(crate) struct Confirmation {
     pub(crate) height: u64,
     /// The place among the messages that count; `None` for a void one.
     pub(crate) index: Option<u64>,
+    /// Its issuer's meter after it, in microseconds since 1970: what a message that follows it is judged by. `None` where
+    /// this node has never had the message.
+    pub(crate) meter_us: Option<u64>,
 }
 
 impl Encode for Confirmation {
     fn encode_to(&self, out: &mut Vec<u8>) {
         put_varint(out, self.height);
         put_varint(out, self.index.map_or(0, |i| i + 1));
+        put_varint(out, u64::from(self.meter_us.is_some()));
+        self.meter_us.iter().for_each(|us| put_varint(out, *us));
     }
 }
 
 impl Decode for Confirmation {
     fn decode_from(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let height = reader.varint("a confirmation's height")?;
-        Ok(Self { height, index: reader.varint("a confirmation's place")?.checked_sub(1) })
+        let index = reader.varint("a confirmation's place")?.checked_sub(1);
+        let meter_us = match reader.varint("a confirmation's meter")? {
+            0 => None,
+            1 => Some(reader.varint("a confirmation's meter")?),
+            _ => return Err(DecodeError::Invalid("a confirmation's meter")),
+        };
+        Ok(Self { height, index, meter_us })
     }
 }
 
@@ -212,20 +249,27 @@ impl Decode for Confirmation {
 pub(crate) struct Store<E: Disk> {
     pub(crate) messages: Table<E>,
     pub(crate) payloads: Table<E>,
+    pub(crate) headers: Table<E>,
     pub(crate) cuts: Table<E>,
     pub(crate) confirmations: Table<E>,
     pub(crate) history: Table<E>,
+    pub(crate) handovers: Table<E>,
+    pub(crate) origin: Table<E>,
 }
 
 impl<E: Disk> Store<E> {
-    pub(crate) async fn open(context: &E, prefix: &str, cache: &CacheRef) -> Result<Self, StoreError> {
-        let many = NZU64!(65_536);
+    /// `section`: records that are pruned together.
+    pub(crate) async fn open(context: &E, prefix: &str, cache: &CacheRef, section: NonZeroU64) -> Result<Self, StoreError> {
+        let many = section;
         Ok(Self {
             messages: Table::open(context.child("messages"), prefix, "messages", many, cache).await?,
-            payloads: Table::open(context.child("payloads"), prefix, "payloads", NZU64!(4_096), cache).await?,
+            payloads: Table::open(context.child("payloads"), prefix, "payloads", section.min(PAYLOADS_SECTION), cache).await?,
+            headers: Table::open(context.child("headers"), prefix, "headers", many, cache).await?,
             cuts: Table::open(context.child("cuts"), prefix, "cuts", many, cache).await?,
             confirmations: Table::open(context.child("confirmations"), prefix, "confirmations", many, cache).await?,
             history: Table::open(context.child("history"), prefix, "history", many, cache).await?,
+            origin: Table::open(context.child("origin"), prefix, "origin", NZU64!(1_024), cache).await?,
+            handovers: Table::open(context.child("handovers"), prefix, "handovers", NZU64!(1_024), cache).await?,
         })
     }
 
@@ -237,8 +281,10 @@ impl<E: Disk> Store<E> {
 
     /// Makes everything that execution writes durable, the state excepted.
     pub(crate) async fn sync_execution(&mut self) -> Result<(), StoreError> {
+        self.headers.sync().await?;
         self.cuts.sync().await?;
         self.confirmations.sync().await?;
+        self.handovers.sync().await?;
         self.history.sync().await
     }
 }

@@ -1,12 +1,15 @@
 //! Our types in the engine's clothes: what the engine's codecs, digests and keys ask of them.
 
 use bytes::{BufMut, Bytes};
-use commonware_codec::{Buf, DecodeExt as _, EncodeSize, Error as CodecError, RangeCfg, Read, Write};
+use commonware_codec::{Buf, DecodeExt as _, Encode as _, EncodeSize, Error as CodecError, RangeCfg, Read, ReadExt as _, Write};
+use commonware_consensus::simplex::types::{Activity, Finalize, Notarize, Proposal};
 use commonware_consensus::{Block as ConsensusBlock, BoundedBlock, Heightable, simplex, types::Height};
+use commonware_cryptography::certificate::Attestation;
 use commonware_cryptography::{Digestible, ed25519, sha256};
 use protocol::codec::{Reader, put_varint};
+use protocol::evidence::{Ballot, Phase};
 use protocol::limits::{MESSAGE_BYTES_MAX, MILESTONE_BYTES_MAX};
-use protocol::{Decode, DecodeError, Encode, Finalization, Id, Message, Milestone, Signature, Vote};
+use protocol::{Decode, DecodeError, Encode, Evidence, Finalization, Id, Message, Milestone, Signature, Vote};
 use std::sync::Arc;
 
 /// The engine's digest.
@@ -57,6 +60,31 @@ pub(crate) fn finalization(certificate: &Certificate) -> Option<Finalization> {
         digest: id(proposal.payload),
         votes: votes.collect::<Option<_>>()?,
     })
+}
+
+/// What proves that a validator voted for two milestones of one view, if an activity of consensus does. Nothing is
+/// verified yet.
+pub(crate) fn misbehaviour(activity: &Activity<Scheme, Digest>, committee: &[protocol::PublicKey]) -> Option<Evidence> {
+    let (mut bytes, phase) = match activity {
+        Activity::ConflictingNotarize(both) => (both.encode(), Phase::Notarize),
+        Activity::ConflictingFinalize(both) => (both.encode(), Phase::Finalize),
+        _ => return None,
+    };
+    // the engine shows the pair only as its encoding, one vote after the other
+    let mut take = || -> Option<(Proposal<Digest>, Attestation<Scheme>)> {
+        match phase {
+            Phase::Notarize => Notarize::<Scheme, Digest>::read(&mut bytes).ok().map(|v| (v.proposal, v.attestation)),
+            Phase::Finalize => Finalize::<Scheme, Digest>::read(&mut bytes).ok().map(|v| (v.proposal, v.attestation)),
+        }
+    };
+    let ((one, first), (two, second)) = (take()?, take()?);
+    let validator = *committee.get(usize::try_from(first.signer.get()).ok()?)?;
+    let ballot = |proposal: &Proposal<Digest>, attestation: &Attestation<Scheme>| {
+        let bytes: &[u8] = attestation.signature.get()?.as_ref();
+        Some(Ballot { parent_view: proposal.parent.get(), digest: id(proposal.payload), signature: Signature(bytes.try_into().ok()?) })
+    };
+    let (epoch, view) = (one.round.epoch().get(), one.round.view().get());
+    Some(Evidence::votes(validator, phase, epoch, view, ballot(&one, &first)?, ballot(&two, &second)?))
 }
 
 /// A milestone as the engine's block: its canonical encoding behind a length.

@@ -18,6 +18,8 @@ pub(crate) struct Prepared {
     pub(crate) genesis: Genesis,
     /// The node's key.
     pub(crate) key: SecretKey,
+    /// Where a new node takes what the network has forgotten; nowhere unless somebody says so.
+    pub(crate) joining: replica::Joining,
     pub(super) lock: DirLock,
     pub(super) http: TcpListener,
 }
@@ -42,7 +44,7 @@ pub(crate) fn prepare(config: &Config) -> anyhow::Result<Prepared> {
     if let Some(address) = config.broker.as_ref().and_then(|b| b.embedded) {
         check_free(address, "MQTT", "broker.embedded")?;
     }
-    Ok(Prepared { config: config.clone(), genesis, key, lock, http })
+    Ok(Prepared { config: config.clone(), genesis, key, joining: replica::Joining::default(), lock, http })
 }
 
 fn read_genesis(file: &Path) -> anyhow::Result<Genesis> {
@@ -65,24 +67,35 @@ fn read_key(file: &Path) -> anyhow::Result<SecretKey> {
     Ok(SecretKey::from_seed(&seed.0))
 }
 
+/// Whether the node has anybody to talk to. It need not be of the genesis' committee: others look on, and may be elected.
 fn check_committee(config: &Config, genesis: &Genesis, key: &SecretKey) -> anyhow::Result<()> {
     let me = key.public_key();
     let (genesis_file, key_file) = (config.genesis_file(), config.key_file());
-    if !genesis.committee.validators().iter().any(|v| v.key == me) {
+    let validators = genesis.committee.validators();
+    let member = validators.iter().any(|v| v.key == me);
+    let others = config.peers().keys().any(|key| *key != me);
+    if !member && !others {
         bail!(
-            "the key in {} ({me}) is not in the committee of {}: use the key that belongs to this node, or the genesis of its network",
+            "the key in {} ({me}) is not in the committee of {}, and [ledger.peers] names nobody else: use the key that belongs to this node, or the genesis of its network, or name peers",
             key_file.display(),
             genesis_file.display()
         );
     }
-    let peers = config.peers();
-    if let Some(missing) = genesis.committee.validators().iter().find(|v| v.key != me && !peers.contains_key(&v.key)) {
-        bail!("no address for the validator {} ({}): add [ledger.peers.{}] with key and address", missing.name, missing.key, missing.name);
+    match validators.iter().find(|v| v.key != me) {
+        Some(missing) if !others => {
+            bail!(
+                "no address for the validator {} ({}): add [ledger.peers.{}] with key and address",
+                missing.name,
+                missing.key,
+                missing.name
+            )
+        }
+        _ => {}
     }
-    match peers.keys().find(|key| !genesis.committee.validators().iter().any(|v| v.key == **key)) {
-        Some(stranger) => bail!("[ledger.peers] has the key {stranger}, which is not in {}: remove it", genesis_file.display()),
-        None => Ok(()),
+    if !member {
+        tracing::info!(key = %me, "this node is not of the genesis' committee: it looks on until it is registered and elected");
     }
+    Ok(())
 }
 
 /// A data directory belongs to one network: the first that used it.
@@ -129,7 +142,7 @@ mod tests {
         let validators = keys.iter().zip(["n1", "n2"]);
         let validators = validators.map(|(k, n)| Validator { key: k.public_key(), name: Name::new(n).unwrap() }).collect();
         let committee = Committee::new(validators).unwrap();
-        let genesis = Genesis { name: Name::new("net").unwrap(), subnet: 0, created_ms: 7, committee };
+        let genesis = Genesis::plain(Name::new("net").unwrap(), 0, 7, committee);
         std::fs::write(dir.join("genesis.json"), genesis.to_json()).unwrap();
         let seed: String = keys[0].to_seed().iter().map(|b| format!("{b:02x}")).collect();
         std::fs::write(dir.join("node.key"), seed).unwrap();
@@ -173,6 +186,8 @@ mod tests {
         std::fs::write(dir.path().join("other.key"), "03".repeat(32)).unwrap();
         let mut other = config.clone();
         other.node.key_file = "other.key".into();
+        drop(prepare(&other).unwrap()); // it looks on
+        other.ledger.peers.clear();
         assert!(refusal(&other).contains("is not in the committee"));
         std::fs::write(dir.path().join("other.key"), "x").unwrap();
         assert!(refusal(&other).contains("64 lower-case hexadecimal digits"));

@@ -1,6 +1,6 @@
 //! What may be typed after `wattle bench`.
 
-use super::{confirm, ingest, mqtt, verify};
+use super::{confirm, dag, ingest, mqtt, pow, storage, verify};
 use crate::cli::Failure;
 
 /// `wattle bench`.
@@ -12,7 +12,11 @@ Figures are those of the median run. Build with --release.
 Examples:
   wattle bench ingest --nodes 4 --batch 1000 --seconds 10
   wattle bench mqtt --publishers 100 --qos 1 --json
-  wattle bench confirm --rate 1000 --seconds 20")]
+  wattle bench confirm --rate 1000 --seconds 20
+  wattle bench confirm --nodes 48 --network simulated --rate 100
+  wattle bench dag --nodes 8 --network tcp
+  wattle bench storage --batch 1,1000 --readings 100000
+  wattle bench pow --difficulty 3")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     bench: Bench,
@@ -26,8 +30,14 @@ enum Bench {
     Mqtt(mqtt::Arguments),
     /// Receipts verified a second
     Verify(verify::Arguments),
-    /// From publish to confirmed, at a stated rate, through four processes
+    /// From publish to confirmed, at a stated rate, through processes or replicas in this one
     Confirm(confirm::Arguments),
+    /// Messages a second that a committee of replicas admits and confirms, one reading each
+    Dag(dag::Arguments),
+    /// Bytes on disk per reading, part by part
+    Storage(storage::Arguments),
+    /// Hashes and time that the proof of work takes at each difficulty
+    Pow(pow::Arguments),
 }
 
 /// What all benches understand.
@@ -51,5 +61,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Bench::Mqtt(arguments) => mqtt::run(arguments),
         Bench::Verify(arguments) => verify::run(arguments),
         Bench::Confirm(arguments) => confirm::run(arguments),
+        Bench::Dag(arguments) => dag::run(arguments),
+        Bench::Storage(arguments) => storage::run(arguments),
+        Bench::Pow(arguments) => pow::run(arguments),
     }
 }

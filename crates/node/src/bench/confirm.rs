@@ -1,13 +1,17 @@
-//! `wattle bench confirm`: from publish to confirmed at a stated rate, through four processes.
+//! `wattle bench confirm`: from publish to confirmed at a stated rate, through one process a node.
 //!
 //! ```text
-//! publisher ─MQTT QoS 1─▶ node1 ─▶ ledger of 4 processes ─▶ node1 knows it is confirmed
+//! publisher ─MQTT QoS 1─▶ node1 ─▶ ledger of n processes ─▶ node1 knows it is confirmed
 //!                         └──────────── latency ───────────────┘   as the node measures it
 //! ```
+//! Or, with `--network tcp` and `--network simulated`, through n replicas in one process, without broker and log
+//! (`arrivals.rs`).
 
 use super::command::Common;
+use super::committee::{self, WORKERS, link_ms};
 use super::figures::{Figures, fields, repeat};
 use super::machine::usage_of;
+use super::{arrivals, child};
 use crate::cli::replay::{Load, Pace, progress_bar, publish};
 use crate::cli::runtime::runtime;
 use crate::cli::wire::Status;
@@ -25,6 +29,8 @@ const CONNECTIONS: usize = 8;
 const FIRST_US: u64 = 1_470_009_600_000_000;
 /// How long the broker may be silent, and the last confirmation take.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The figure whose median run is shown.
+const BY: &str = "latency_p50_ms";
 
 /// `wattle bench confirm`.
 #[derive(Debug, clap::Args)]
@@ -36,10 +42,41 @@ pub(super) struct Arguments {
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=3_600))]
     seconds: u32,
     /// Validators
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=32))]
-    nodes: u16,
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
+    nodes: u8,
+    /// What runs them and connects them
+    #[arg(long, value_enum, default_value_t = Between::Processes)]
+    network: Between,
+    /// How long a simulated link takes, in milliseconds
+    #[arg(long, default_value_t = 1.5, value_parser = link_ms)]
+    latency_ms: f64,
+    /// Only one run, in this process
+    #[arg(long, hide = true)]
+    once: bool,
     #[command(flatten)]
     common: Common,
+}
+
+/// Where the validators are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Between {
+    /// A process each, with broker and log
+    Processes,
+    /// In one process, on loopback TCP; without broker and log
+    Tcp,
+    /// In one process, on links that take --latency-ms; without broker and log
+    Simulated,
+}
+
+impl Between {
+    /// What connects replicas in one process; `None` if each is a process.
+    const fn within(self) -> Option<committee::Network> {
+        match self {
+            Self::Processes => None,
+            Self::Tcp => Some(committee::Network::Tcp),
+            Self::Simulated => Some(committee::Network::Simulated),
+        }
+    }
 }
 
 /// Measures.
@@ -47,19 +84,46 @@ pub(super) struct Arguments {
 /// # Errors
 /// [`Failure`] if the network cannot run or does not confirm everything.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let Arguments { nodes, rate, seconds, latency_ms, once, common, .. } = arguments;
+    let Some(network) = arguments.network.within() else {
+        let parameters = json!({
+            "nodes": nodes, "network": "processes", "rate_per_second": rate, "seconds": seconds, "qos": 1,
+            "connections": CONNECTIONS, "devices": DEVICES,
+        });
+        let runtime = runtime()?;
+        return repeat("confirm", parameters, common, BY, || runtime.block_on(through_processes(arguments)));
+    };
+    if *once {
+        return crate::cli::output::print_json(&in_this_process(arguments, network)?);
+    }
     let parameters = json!({
-        "nodes": arguments.nodes, "rate_per_second": arguments.rate, "seconds": arguments.seconds, "qos": 1,
-        "connections": CONNECTIONS, "devices": DEVICES,
+        "nodes": nodes, "network": network.name(), "rate_per_second": rate, "seconds": seconds,
+        "link_ms": (network == committee::Network::Simulated).then_some(latency_ms),
     });
-    let runtime = runtime()?;
-    repeat("confirm", parameters, &arguments.common, "latency_p50_ms", || runtime.block_on(once(arguments)))
+    let options = [
+        ("--nodes", nodes.to_string()),
+        ("--network", network.name().to_owned()),
+        ("--latency-ms", latency_ms.to_string()),
+        ("--rate", rate.to_string()),
+        ("--seconds", seconds.to_string()),
+    ];
+    repeat("confirm", parameters, common, BY, || child::run("confirm", &options))
 }
 
-async fn once(arguments: &Arguments) -> Result<Figures, Failure> {
+fn in_this_process(arguments: &Arguments, network: committee::Network) -> Result<Figures, Failure> {
+    let storage = tempfile::tempdir().map_err(|e| Failure::file(&std::env::temp_dir(), &e, "set TMPDIR to a directory with room"))?;
+    replica::run(storage.path(), WORKERS, |runtime| async move {
+        let members = committee::start(&runtime, arguments.nodes, network.links(arguments.latency_ms)).await?;
+        let first = members.first().ok_or_else(|| Failure::new(Exit::Usage, "no nodes", "--nodes", "choose at least 1"))?;
+        arrivals::run(first, arguments.rate, arguments.seconds).await
+    })
+}
+
+async fn through_processes(arguments: &Arguments) -> Result<Figures, Failure> {
     let bug = |e: protocol::NameError| Failure::new(Exit::Fault, e, "bench confirm", "report this");
     let site = Name::new("z1").map_err(bug)?;
     let directory = tempfile::tempdir().map_err(|e| Failure::file(&std::env::temp_dir(), &e, "set TMPDIR to a directory with room"))?;
-    let (plan, _) = free_plan(Name::new("bench").map_err(bug)?, site.clone(), arguments.nodes)?;
+    let (plan, _) = free_plan(Name::new("bench").map_err(bug)?, site.clone(), u16::from(arguments.nodes))?;
     let mut network = Network::start(directory.path(), &plan)?;
     network.ready().await?;
     let devices = (0..DEVICES).map(|d| Name::new(&format!("b{d}"))).collect::<Result<Vec<_>, _>>().map_err(bug)?;

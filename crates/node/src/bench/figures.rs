@@ -63,12 +63,17 @@ fn median(mut runs: Vec<Figures>, by: &str) -> Figures {
 fn shown(object: &Value) -> String {
     let mut rows = Vec::new();
     for (name, value) in object.as_object().into_iter().flatten() {
-        match value {
-            Value::Object(inner) => rows.extend(inner.iter().map(|(k, v)| vec![format!("{name}.{k}"), cell(v)])),
-            value => rows.push(vec![name.clone(), cell(value)]),
-        }
+        push_rows(&mut rows, name.clone(), value);
     }
     table(&["figure", "value"], rows)
+}
+
+/// One row a figure; what is within an object has the object's name before its own. Objects are few levels deep.
+fn push_rows(rows: &mut Vec<Vec<String>>, name: String, value: &Value) {
+    match value {
+        Value::Object(inner) => inner.iter().for_each(|(key, value)| push_rows(rows, format!("{name}.{key}"), value)),
+        value => rows.push(vec![name, cell(value)]),
+    }
 }
 
 fn cell(value: &Value) -> String {
@@ -91,6 +96,14 @@ mod tests {
         let one = latency(vec![7.0]).unwrap();
         assert_eq!((one.p50, one.p99, one.max), (7.0, 7.0, 7.0));
         assert!(latency(Vec::new()).is_none());
+    }
+
+    #[test]
+    fn figures_within_figures_have_a_row_each() {
+        let text = shown(&json!({ "a": { "b": { "c": 1.5 }, "d": 2 }, "e": "f" }));
+        for row in ["a.b.c", "1.50", "a.d", "e"] {
+            assert!(text.contains(row), "{row} is missing in {text}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The machine, and what a process used of it, as `/proc` tells.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use std::fs::read_to_string;
 
@@ -15,6 +16,15 @@ pub(super) fn describe() -> Value {
     let kernel = read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     json!({ "cpu": cpu, "cores": cores, "kernel": kernel.trim() })
+}
+
+/// Allows this process so many open files, as far as the account's hard limit goes. What does not fit then says so.
+pub(super) fn allow_files(count: u64) {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|now| now < count) {
+        let current = Some(limit.maximum.map_or(count, |most| most.min(count)));
+        let _ = setrlimit(Resource::Nofile, Rlimit { current, maximum: limit.maximum });
+    }
 }
 
 /// What a process has used.
@@ -56,6 +66,15 @@ fn rss_bytes(status: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_limit_of_open_files_is_raised_and_never_lowered() {
+        let before = getrlimit(Resource::Nofile);
+        allow_files(1);
+        assert_eq!(getrlimit(Resource::Nofile), before);
+        allow_files(u64::MAX);
+        assert_eq!(getrlimit(Resource::Nofile).current, before.maximum);
+    }
 
     #[test]
     fn proc_is_read() {

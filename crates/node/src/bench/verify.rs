@@ -82,7 +82,7 @@ fn receipt(nodes: u8) -> Result<(Genesis, Receipt), String> {
         validators.push(Validator { key: key.public_key(), name: name(format!("node{}", index + 1))? });
     }
     let committee = Committee::new(validators).map_err(|e| e.to_string())?;
-    let genesis = Genesis { name: name("bench".to_owned())?, subnet: 0, created_ms: TIME_MS, committee };
+    let genesis = Genesis::plain(name("bench".to_owned())?, 0, TIME_MS, committee);
     let topic = DeviceTopic {
         site: name("z1".to_owned())?,
         device: name("m1".to_owned())?,
@@ -147,8 +147,19 @@ fn receipt(nodes: u8) -> Result<(Genesis, Receipt), String> {
     }
     let salt = batch::salt(&body.secret, leaf_index);
     let reading = reading(leaf_index);
-    let receipt =
-        Receipt { reading, salt, leaf_index, batch_path, message, message_index, message_path, milestone, anchor: None, finalization };
+    let receipt = Receipt {
+        reading,
+        salt,
+        leaf_index,
+        batch_path,
+        message,
+        message_index,
+        message_path,
+        milestone,
+        anchor: None,
+        finalization,
+        handovers: Vec::new(),
+    };
     Ok((genesis, receipt))
 }
 

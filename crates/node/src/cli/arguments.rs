@@ -1,6 +1,7 @@
 //! What may be typed, and which file does it.
 
-use super::{Exit, Failure, check, init, messages, milestones, output, readings, receipt, replay, status, up, verify};
+use super::{Exit, Failure, check, init, light, messages, milestones, output, readings, receipt, replay, status, up, verify};
+use super::{stake, validator, validators, wallet};
 use crate::{bench, demo};
 use clap::error::ErrorKind;
 use clap::{ArgAction, Parser, Subcommand};
@@ -19,7 +20,8 @@ Exit codes:
   1  refused, or a check failed (a receipt that proves nothing, a damaged directory, readings not acknowledged)
   2  wrong usage or configuration
   3  a node or broker cannot be reached
-  4  stopped by a fault (a failing disk, an internal error)";
+  4  stopped by a fault (a failing disk, an internal error)
+  5  the committee certified two different milestones of one height (wattle light follow)";
 
 /// A distributed ledger for the edge of the Internet of Things.
 ///
@@ -51,6 +53,8 @@ pub(crate) enum Command {
     Receipt(receipt::Arguments),
     /// Check a receipt offline and say what it proves
     Verify(verify::Arguments),
+    /// Follow certificates and check proofs of nodes that nobody trusts
+    Light(light::Arguments),
     /// How a node is doing
     Status(status::Arguments),
     /// The newest messages of the DAG
@@ -59,6 +63,18 @@ pub(crate) enum Command {
     Milestones(milestones::Arguments),
     /// The newest readings a node anchored
     Readings(readings::Arguments),
+    /// Who can be elected into the committee, and who is
+    Validators(validators::Arguments),
+    /// Register a validator, or retire it
+    Validator(validator::Arguments),
+    /// Put DCoin at stake with a validator
+    Delegate(stake::Delegate),
+    /// Take DCoin from a validator; it is released some epochs later
+    Undelegate(stake::Undelegate),
+    /// Take what was undelegated, and is released, back into the wallet
+    Withdraw(stake::Withdraw),
+    /// Balances and stakes
+    Wallet(wallet::Arguments),
     /// Verify everything on disk, like fsck
     Check(check::Arguments),
     /// Measure this machine
@@ -101,10 +117,17 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
         Command::Replay(arguments) => replay::run(arguments),
         Command::Receipt(arguments) => receipt::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
+        Command::Light(arguments) => light::run(arguments),
         Command::Status(arguments) => status::run(arguments),
         Command::Messages(arguments) => messages::run(arguments),
         Command::Milestones(arguments) => milestones::run(arguments),
         Command::Readings(arguments) => readings::run(arguments),
+        Command::Validators(arguments) => validators::run(arguments),
+        Command::Validator(arguments) => validator::run(arguments),
+        Command::Delegate(arguments) => stake::delegate(arguments),
+        Command::Undelegate(arguments) => stake::undelegate(arguments),
+        Command::Withdraw(arguments) => stake::withdraw(arguments),
+        Command::Wallet(arguments) => wallet::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
     }

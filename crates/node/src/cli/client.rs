@@ -11,6 +11,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Bytes of an answer.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
+/// Bytes of a refusal.
+const PROBLEM_BYTES_MAX: u64 = 64 * 1024;
 /// Where a node listens if nothing else is said.
 pub(crate) const DEFAULT_NODE: &str = "http://127.0.0.1:8080";
 
@@ -95,21 +97,65 @@ impl NodeClient {
     /// # Errors
     /// [`ClientError`] if nobody answers or the answer is a problem.
     pub(crate) fn text(&self, path: &str) -> Result<String, ClientError> {
+        self.text_within(path, ANSWER_BYTES_MAX)
+    }
+
+    /// The same of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// [`ClientError`] if nobody answers, the answer is a problem, or longer.
+    pub(crate) fn text_within(&self, path: &str, limit: u64) -> Result<String, ClientError> {
         let url = format!("{}{path}", self.base);
-        let unreachable = |why: ureq::Error| ClientError::Unreachable { base: self.base.clone(), why: why.to_string() };
-        let mut response = self.agent.get(&url).call().map_err(|error| match error {
-            ureq::Error::BadUri(_) | ureq::Error::Http(_) => ClientError::Url(url.clone()),
-            other => unreachable(other),
-        })?;
+        let mut response = self.agent.get(&url).call().map_err(|error| self.failed(&url, error))?;
         let status = response.status().as_u16();
-        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string().map_err(unreachable)?;
-        if (200..300).contains(&status) {
-            return Ok(body);
+        let body = response.body_mut().with_config().limit(limit).read_to_string().map_err(|error| self.failed(&url, error))?;
+        match (200..300).contains(&status) {
+            true => Ok(body),
+            false => Err(problem(status, &body, url)),
         }
-        let problem: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
-        let field = |name: &str| problem.get(name).and_then(|v| v.as_str()).filter(|t| !t.is_empty()).map(str::to_owned);
-        let detail = field("detail").or_else(|| field("title")).unwrap_or_else(|| "it gave no reason".to_owned());
-        Err(ClientError::Problem { status, detail, url })
+    }
+
+    /// The answer of at most `limit` bytes to a question in bytes.
+    ///
+    /// # Errors
+    /// [`ClientError`] if nobody answers, the answer is a problem, or longer.
+    pub(crate) fn post(&self, path: &str, question: &[u8], limit: u64) -> Result<Vec<u8>, ClientError> {
+        let url = format!("{}{path}", self.base);
+        let request = self.agent.post(&url).content_type("application/octet-stream");
+        let mut response = request.send(question).map_err(|error| self.failed(&url, error))?;
+        let status = response.status().as_u16();
+        let limit = if (200..300).contains(&status) { limit } else { PROBLEM_BYTES_MAX };
+        let body = response.body_mut().with_config().limit(limit).read_to_vec().map_err(|error| self.failed(&url, error))?;
+        match (200..300).contains(&status) {
+            true => Ok(body),
+            false => Err(problem(status, &String::from_utf8_lossy(&body), url)),
+        }
+    }
+
+    /// The text that `path` answers to `body`, which is JSON.
+    ///
+    /// # Errors
+    /// [`ClientError`] if nobody answers or the answer is a problem.
+    pub(crate) fn post_json(&self, path: &str, body: &str) -> Result<String, ClientError> {
+        let url = format!("{}{path}", self.base);
+        let request = self.agent.post(&url).content_type("application/json");
+        let mut response = request.send(body).map_err(|error| self.failed(&url, error))?;
+        let status = response.status().as_u16();
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string().map_err(|error| self.failed(&url, error))?;
+        match (200..300).contains(&status) {
+            true => Ok(body),
+            false => Err(problem(status, &body, url)),
+        }
+    }
+
+    fn failed(&self, url: &str, error: ureq::Error) -> ClientError {
+        match error {
+            ureq::Error::BadUri(_) | ureq::Error::Http(_) => ClientError::Url(url.to_owned()),
+            ureq::Error::BodyExceedsLimit(limit) => {
+                ClientError::Answer { url: url.to_owned(), why: format!("it has more than {limit} bytes") }
+            }
+            other => ClientError::Unreachable { base: self.base.clone(), why: other.to_string() },
+        }
     }
 
     /// The JSON at `path`.
@@ -126,6 +172,14 @@ impl NodeClient {
     pub(crate) fn healthy(&self) -> bool {
         self.text("/healthz").is_ok()
     }
+}
+
+/// What a node says when it says no.
+fn problem(status: u16, body: &str, url: String) -> ClientError {
+    let problem: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+    let field = |name: &str| problem.get(name).and_then(|v| v.as_str()).filter(|t| !t.is_empty()).map(str::to_owned);
+    let detail = field("detail").or_else(|| field("title")).unwrap_or_else(|| "it gave no reason".to_owned());
+    ClientError::Problem { status, detail, url }
 }
 
 /// A part of a path in the form it has in a URL; slashes stay.

@@ -14,6 +14,8 @@ pub(crate) enum Exit {
     Unreachable,
     /// 4: the machine or this program failed.
     Fault,
+    /// 5: the committee certified two milestones of one height.
+    Fork,
 }
 
 impl Exit {
@@ -24,6 +26,7 @@ impl Exit {
             Self::Usage => 2,
             Self::Unreachable => 3,
             Self::Fault => 4,
+            Self::Fork => 5,
         }
     }
 }

@@ -12,7 +12,8 @@ pub(crate) fn install() {
         let what = what.unwrap_or("no message").replace('\n', " ");
         let at = info.location().map_or_else(|| "unknown place".to_owned(), |l| format!("{}:{}", l.file(), l.line()));
         output::note(&format!(
-            "wattle: internal fault: {what} ({at}): the data directory is safe to reopen; run `wattle check DIR` and report this line"
+            "wattle: internal fault: {what} ({at}): the data directory is safe to reopen; see that its disk is neither full nor \
+             read-only, run `wattle check DIR`, and report this line if it was not the disk"
         ));
         std::process::exit(i32::from(Exit::Fault.code()));
     }));

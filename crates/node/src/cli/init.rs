@@ -12,7 +12,7 @@ use super::output::{note, print};
 use super::{Exit, Failure, quantity};
 use crate::config::Config;
 use protocol::limits::COMMITTEE_MAX;
-use protocol::{Committee, Genesis, Name, SecretKey, Validator};
+use protocol::{Committee, Genesis, Name, Parameters, SecretKey, Validator};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
@@ -34,6 +34,7 @@ Examples:
   wattle init --nodes 1 --out solo
   wattle init --out net --base-port 21000        ledger 21000…, HTTP 21004…, MQTT 21008
   wattle init --out net --broker mqtt://127.0.0.1:1883
+  wattle init --out net --epoch-milestones 500   a new committee every ten seconds under load
 
 Then, for each node:  wattle up --config net/node1/wattle.toml
 To spread the nodes over several machines, move each directory and change the addresses in its wattle.toml.")]
@@ -56,6 +57,18 @@ pub(crate) struct Arguments {
     /// Let the first node use this broker instead of its own
     #[arg(long, value_name = "URL")]
     broker: Option<String>,
+    /// Milestones after which a new committee is elected; at least 2. Under load there are up to 50 a second
+    #[arg(long, value_name = "N", default_value_t = Parameters::default().epoch_milestones)]
+    epoch_milestones: u64,
+    /// Members that an elected committee has at most; up to 128
+    #[arg(long, value_name = "N", default_value_t = Parameters::default().committee_max)]
+    committee_max: u16,
+    /// DCoin that a validator needs at stake to be elected
+    #[arg(long, value_name = "DCOIN", default_value_t = Parameters::default().stake_min)]
+    stake_min: u64,
+    /// Epochs that stake stays bound, and punishable, after it was undelegated
+    #[arg(long, value_name = "N", default_value_t = Parameters::default().unbonding_epochs)]
+    unbonding_epochs: u64,
 }
 
 /// One node's ports.
@@ -87,6 +100,8 @@ pub(crate) struct Plan {
     pub(crate) nodes: Vec<Ports>,
     /// The first node's broker.
     pub(crate) broker: BrokerPlan,
+    /// What the genesis says beside its committee.
+    pub(crate) parameters: Parameters,
 }
 
 /// What was written.
@@ -114,7 +129,8 @@ impl Plan {
             Some(base) => (base, port(base, nodes)?, port(port(base, nodes)?, nodes)?),
         };
         let ports = (0..nodes).map(|k| Ok(Ports { ledger: port(ledger, k)?, http: port(http, k)? }));
-        Ok(Self { name, site, nodes: ports.collect::<Result<_, Failure>>()?, broker: BrokerPlan::Embedded(mqtt) })
+        let nodes = ports.collect::<Result<_, Failure>>()?;
+        Ok(Self { name, site, nodes, broker: BrokerPlan::Embedded(mqtt), parameters: Parameters::default() })
     }
 }
 
@@ -127,6 +143,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(url) = &arguments.broker {
         plan.broker = BrokerPlan::External(url.clone());
     }
+    plan.parameters = Parameters {
+        epoch_milestones: arguments.epoch_milestones,
+        committee_max: arguments.committee_max,
+        stake_min: arguments.stake_min,
+        unbonding_epochs: arguments.unbonding_epochs,
+        ..plan.parameters
+    };
     let written = write(&plan, &arguments.out)?;
     note(&format!("network {} with {} nodes; start them with:", written.genesis.network(), written.directories.len()));
     for directory in &written.directories {
@@ -144,6 +167,8 @@ pub(crate) fn write(plan: &Plan, out: &Path) -> Result<Written, Failure> {
         let what = format!("{} nodes", plan.nodes.len());
         return Err(Failure::new(Exit::Usage, what, "--nodes", format!("choose 1 to {COMMITTEE_MAX}")));
     }
+    let parameters = plan.parameters.check();
+    parameters.map_err(|e| Failure::new(Exit::Usage, e, "the parameters of the genesis", "see `wattle init --help`"))?;
     let occupied = fs::read_dir(out).map(|mut entries| entries.next().is_some());
     match occupied {
         Ok(true) => {
@@ -189,7 +214,8 @@ fn found(plan: &Plan) -> Result<(Genesis, Vec<SecretKey>), Failure> {
     }
     let created_ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
     let committee = Committee::new(validators).map_err(|e| refused(&e))?;
-    Ok((Genesis { name: plan.name.clone(), subnet: 0, created_ms, committee }, keys))
+    let genesis = Genesis { parameters: plan.parameters.clone(), ..Genesis::plain(plan.name.clone(), 0, created_ms, committee) };
+    Ok((genesis, keys))
 }
 
 fn node_name(index: usize) -> String {
@@ -211,7 +237,7 @@ fn toml(plan: &Plan, genesis: &Genesis, index: usize) -> String {
         "# Written by `wattle init`. `wattle up --dump-config` shows every setting with its value.\n\n\
          [node]\nname = {}\ndata_dir = \"data\"\ngenesis = \"genesis.json\"\nkey_file = \"node.key\"\n\n\
          [ledger]\n# where the other nodes reach this one\nlisten = \"127.0.0.1:{}\"\n\n\
-         # every member of the committee, this one too\n[ledger.peers]\n",
+         # whom this node talks to; validators that register an address need no line\n[ledger.peers]\n",
         quoted(&node_name(index)),
         ports.ledger,
     );
@@ -281,6 +307,17 @@ mod tests {
         let again = write(&plan(4, None), &out).unwrap_err();
         assert_eq!(again.exit, Exit::Usage);
         assert!(again.to_string().contains("not empty"), "{again}");
+    }
+
+    #[test]
+    fn the_genesis_has_the_parameters_of_the_plan() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut plan = plan(1, None);
+        plan.parameters.epoch_milestones = 40;
+        assert_eq!(write(&plan, &dir.path().join("a")).unwrap().genesis.parameters, plan.parameters);
+        plan.parameters.epoch_milestones = 1;
+        let refused = write(&plan, &dir.path().join("b")).unwrap_err();
+        assert!(refused.exit == Exit::Usage && refused.to_string().contains("at least 2"), "{refused}");
     }
 
     #[test]

@@ -43,6 +43,8 @@ fn row(name: &str, value: impl Into<String>) -> Vec<String> {
 
 fn ledger_rows(status: &Status) -> Vec<Vec<String>> {
     let ledger = &status.ledger;
+    let counted = ledger.refusals.iter().filter(|(_, count)| **count > 0);
+    let reasons: Vec<String> = counted.map(|(reason, count)| format!("{reason} ({})", thousands(*count))).collect();
     let committee: Vec<String> = status.committee.iter().map(|m| format!("{} ({})", m.name, short(&m.key))).collect();
     vec![
         row("site", status.site.as_deref().unwrap_or("none")),
@@ -52,14 +54,27 @@ fn ledger_rows(status: &Status) -> Vec<Vec<String>> {
         row("uptime", format!("{} s", thousands(status.uptime_ms / 1_000))),
         row("height", format!("{} ({}) at {}", thousands(ledger.height), short(&ledger.digest), time_ms(ledger.milestone_ms))),
         row("state root", short(&ledger.state_root)),
+        row("epoch", format!("{}, this node {}", ledger.epoch, part(ledger.validator, ledger.cut_off))),
         row("messages", thousands(ledger.messages)),
         row("readings on the ledger", thousands(ledger.readings)),
         row("issued here", thousands(ledger.issued)),
         row("tips / unconfirmed / pending", format!("{} / {} / {}", ledger.tips, ledger.unconfirmed, ledger.pending)),
         row("peers heard of", format!("{} of {}", ledger.peers, status.committee.len().saturating_sub(1))),
         row("refused / equivocations", format!("{} / {}", ledger.refused, ledger.equivocations)),
+        row("refused because of", if reasons.is_empty() { "nothing".to_owned() } else { reasons.join(", ") }),
         row("committee", committee.join(", ")),
+        row("orders without effect", thousands(ledger.orders_refused)),
     ]
+}
+
+/// What the node is to the committee.
+const fn part(validator: bool, cut_off: bool) -> &'static str {
+    match (validator, cut_off) {
+        (true, false) => "is in the committee",
+        (true, true) => "is in the committee, but cut off from it",
+        (false, false) => "follows the committee",
+        (false, true) => "is cut off from the committee",
+    }
 }
 
 fn site_rows(site: &SiteStats) -> Vec<Vec<String>> {

@@ -4,6 +4,7 @@ use super::output::{note, print};
 use super::{Exit, Failure};
 use crate::assembly::{self, Running};
 use crate::config::Config;
+use crate::joining;
 use rustix::process::{Signal, getpid, kill_process};
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -18,7 +19,8 @@ Runs until Ctrl-C or SIGTERM. What was acknowledged is on disk at any time: a ki
 
 Examples:
   wattle up --config net/node1/wattle.toml
-  wattle up --config net/node1/wattle.toml --dump-config")]
+  wattle up --config net/node1/wattle.toml --dump-config
+  wattle up --config net/node4/wattle.toml --from-peer http://10.0.0.7:8080 --from-peer http://10.0.0.8:8080")]
 pub(crate) struct Arguments {
     /// The configuration
     #[arg(long, value_name = "FILE", default_value = "wattle.toml")]
@@ -26,6 +28,10 @@ pub(crate) struct Arguments {
     /// Print the configuration with every default filled in, and end
     #[arg(long)]
     dump_config: bool,
+    /// Begin a new node with the state of a running one's network; may be repeated, the next is asked if one gives what
+    /// does not verify. Without effect on a node that has begun already
+    #[arg(long, value_name = "URL")]
+    from_peer: Vec<String>,
     /// End when standard input ends: for programs that start nodes
     #[arg(long, hide = true)]
     until_stdin_ends: bool,
@@ -40,7 +46,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.dump_config {
         return print(config.to_toml().trim_end());
     }
-    let prepared = assembly::prepare(&config).map_err(|e| Failure::said(Exit::Usage, format!("{e:#}")))?;
+    if arguments.from_peer.len() > joining::PEERS_MAX {
+        let what = format!("{} nodes to join from", arguments.from_peer.len());
+        return Err(Failure::new(Exit::Usage, what, "--from-peer", format!("name at most {}", joining::PEERS_MAX)));
+    }
+    let joining = joining::from_peers(&arguments.from_peer).map_err(|url| {
+        Failure::new(Exit::Usage, format!("{url:?} is not the address of a node"), "--from-peer", "give http://HOST:PORT")
+    })?;
+    let mut prepared = assembly::prepare(&config).map_err(|e| Failure::said(Exit::Usage, format!("{e:#}")))?;
+    prepared.joining = joining;
     if arguments.until_stdin_ends {
         watch_stdin();
     }

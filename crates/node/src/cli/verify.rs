@@ -7,8 +7,8 @@ use serde_json::json;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Bytes of a receipt or genesis file.
-const FILE_BYTES_MAX: u64 = 4 << 20;
+/// Bytes of a receipt or genesis file: a receipt may hold 4096 handovers, of 17 KB each in the largest committee.
+const FILE_BYTES_MAX: u64 = 80 << 20;
 
 /// `wattle verify`.
 #[derive(Debug, clap::Args)]
@@ -52,7 +52,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
+/// The text of a file, or of stdin.
+///
+/// # Errors
+/// [`Failure`] if it cannot be read or is too large.
+pub(crate) fn read(path: &Path) -> Result<String, Failure> {
     let failure = |e: std::io::Error| Failure::file(path, &e, "name a file that can be read");
     let mut bytes = Vec::new();
     let mut source: Box<dyn Read> = match path.as_os_str() == "-" {
@@ -130,6 +134,7 @@ pub(crate) fn object(verified: &Verified, genesis: &Genesis) -> serde_json::Valu
         "issuer_name": issuer(verified, genesis),
         "height": verified.height,
         "confirmed_ms": verified.confirmed_ms,
+        "epoch": verified.epoch,
         "signers": verified.signers.iter().map(protocol::Name::as_str).collect::<Vec<_>>(),
         "committee": verified.committee,
         "network": genesis.network().to_string(),

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// `GET /api/v1/status`.
 #[derive(Clone, Debug, Deserialize)]
@@ -39,6 +40,14 @@ pub(crate) struct Ledger {
     pub(crate) milestone_ms: u64,
     /// Root of the state after it.
     pub(crate) state_root: String,
+    /// The epoch of the next milestone.
+    pub(crate) epoch: u64,
+    /// Whether the node is in that epoch's committee.
+    pub(crate) validator: bool,
+    /// Whether too few of the committee are in touch with it.
+    pub(crate) cut_off: bool,
+    /// Orders and evidence without effect.
+    pub(crate) orders_refused: u64,
     /// Messages that counted, on the whole network.
     pub(crate) messages: u64,
     /// Readings they anchored.
@@ -57,6 +66,9 @@ pub(crate) struct Ledger {
     pub(crate) peers: u64,
     /// Messages refused.
     pub(crate) refused: u64,
+    /// The same by reason.
+    #[serde(default)]
+    pub(crate) refusals: BTreeMap<String, u64>,
 }
 
 /// A validator.
@@ -138,6 +150,112 @@ pub(crate) struct Message {
     pub(crate) standing: String,
     /// The milestone that decided.
     pub(crate) height: Option<u64>,
+}
+
+/// `GET /api/v1/messages/{id}` of one with orders: where it stands, and what in it had no effect.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Carried {
+    /// Where it stands.
+    pub(crate) standing: String,
+    /// The milestone that decided.
+    pub(crate) height: Option<u64>,
+    /// What had no effect.
+    #[serde(default)]
+    pub(crate) refused: Vec<Refused>,
+}
+
+/// An order that had no effect.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Refused {
+    /// Its place in the message.
+    pub(crate) index: usize,
+    /// Why.
+    pub(crate) why: String,
+}
+
+/// `POST /api/v1/orders`.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Accepted {
+    /// The message that carries the orders.
+    pub(crate) message: String,
+}
+
+/// `GET /api/v1/epoch`.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Epoch {
+    /// The network's id.
+    pub(crate) network: String,
+    /// The present epoch.
+    pub(crate) epoch: u64,
+    /// The last milestone executed.
+    pub(crate) height: u64,
+    /// The milestone that ends the epoch.
+    pub(crate) closing_height: Option<u64>,
+}
+
+/// `GET /api/v1/validators`.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Validators {
+    /// By their keys.
+    pub(crate) validators: Vec<Validator>,
+}
+
+/// Somebody who can be elected, or could.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Validator {
+    /// What people call it.
+    pub(crate) name: String,
+    /// Its key.
+    pub(crate) key: String,
+    /// Where its node can be reached.
+    pub(crate) address: Option<String>,
+    /// What is at stake with it.
+    pub(crate) stake: u64,
+    /// What was undelegated from it and not withdrawn.
+    pub(crate) unbonding: u64,
+    /// Whether it signs milestones.
+    pub(crate) in_committee: bool,
+    /// Whether it wants to be elected.
+    pub(crate) registered: bool,
+    /// Whether it may not be elected.
+    pub(crate) jailed: bool,
+    /// Until which epoch.
+    pub(crate) jailed_until: u64,
+}
+
+/// `GET /api/v1/wallets/{key}`.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Wallet {
+    /// Its key.
+    pub(crate) key: String,
+    /// The State that its next order must name.
+    pub(crate) state: String,
+    /// What it can spend.
+    pub(crate) balance: u64,
+    /// What it has bound.
+    pub(crate) stakes: Vec<Stake>,
+}
+
+/// What a wallet has bound to a validator.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Stake {
+    /// The validator's key.
+    pub(crate) validator: String,
+    /// Its name.
+    pub(crate) name: String,
+    /// At stake.
+    pub(crate) staked: u64,
+    /// On its way back.
+    pub(crate) unbonding: Vec<Release>,
+}
+
+/// An amount on its way back.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Release {
+    /// The first epoch in which it can be withdrawn.
+    pub(crate) release_epoch: u64,
+    /// How much.
+    pub(crate) amount: u64,
 }
 
 /// `GET /api/v1/milestones`.

@@ -10,7 +10,7 @@ use crate::cli::client::NodeClient;
 use crate::cli::init::{self, BrokerPlan, HTTP_PORT, LEDGER_PORT, MQTT_PORT, Plan, Ports, Written};
 use crate::cli::wire::Status;
 use crate::cli::{Exit, Failure};
-use protocol::{Genesis, Name};
+use protocol::{Genesis, Name, Parameters};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::net::TcpListener;
@@ -19,8 +19,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long nodes may take to start.
+/// How long nodes may take to start,
 const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// and how much longer for each of them: they share this machine.
+const START_TIMEOUT_PER_NODE: Duration = Duration::from_secs(2);
 /// How long nodes may take to stop before they are killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often something is looked at again.
@@ -77,7 +79,7 @@ pub(crate) fn free_plan(name: Name, site: Name, nodes: u16) -> Result<(Plan, Vec
         ports.push(Ports { ledger, http });
     }
     let broker = BrokerPlan::Embedded(next(MQTT_PORT, "MQTT".to_owned())?);
-    Ok((Plan { name, site, nodes: ports, broker }, notes))
+    Ok((Plan { name, site, nodes: ports, broker, parameters: Parameters::default() }, notes))
 }
 
 impl NodeProcess {
@@ -128,12 +130,13 @@ impl Network {
     /// [`Failure`] if one ends instead, or takes too long.
     pub(crate) async fn ready(&mut self) -> Result<(), Failure> {
         let (start, others) = (Instant::now(), self.nodes.len().saturating_sub(1) as u64);
+        let timeout = START_TIMEOUT + START_TIMEOUT_PER_NODE * u32::try_from(others).unwrap_or_default();
         loop {
             self.alive()?;
             let waiting = tokio::task::block_in_place(|| self.nodes.iter().find(|n| !n.client.healthy() || !n.has_joined(others)));
             let Some(node) = waiting else { return Ok(()) };
-            if start.elapsed() > START_TIMEOUT {
-                let what = format!("{} is not ready after {} s", node.name, START_TIMEOUT.as_secs());
+            if start.elapsed() > timeout {
+                let what = format!("{} is not ready after {} s", node.name, timeout.as_secs());
                 return Err(Failure::new(Exit::Fault, what, node.log.display(), "read its log"));
             }
             tokio::time::sleep(POLL).await;

@@ -17,11 +17,20 @@ pub(super) async fn list(State(state): State<AppState>, query: ListingQuery) -> 
     Ok(Json(json!({ "messages": messages })))
 }
 
-/// `GET /api/v1/messages/{id}`.
+/// `GET /api/v1/messages/{id}`. One with orders or evidence says which of them had no effect, as far as this node
+/// remembers: the last 1024 since it started.
 pub(super) async fn one(State(state): State<AppState>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
     let id: Id = id.parse().map_err(|_| Problem::bad_request(format!("{id} is not a message id: 64 lower-case hexadecimal digits")))?;
     match state.ledger.message(id).await {
-        Some(record) => Ok(Json(message_json(&record, &state.genesis))),
+        Some(record) => {
+            let mut value = message_json(&record, &state.genesis);
+            if let (Value::Object(fields), Body::Orders(_) | Body::Evidence(_)) = (&mut value, &record.message.body) {
+                let refused = state.ledger.refusals(id).await;
+                let refused = refused.iter().map(|r| json!({ "index": r.index, "why": r.why }));
+                fields.insert("refused".into(), refused.collect());
+            }
+            Ok(Json(value))
+        }
         None => Err(Problem::not_found(format!("this node has no message {id}: it may be on its way, or of another network"))),
     }
 }
@@ -31,6 +40,7 @@ pub(super) const fn standing_parts(standing: Standing) -> (&'static str, Option<
     match standing {
         Standing::Pending => ("pending", None, None),
         Standing::Confirmed { height, index } => ("confirmed", Some(height), Some(index)),
+        Standing::Settled => ("settled", None, None),
         Standing::Void { height } => ("void", Some(height), None),
     }
 }
@@ -42,6 +52,8 @@ fn message_json(record: &MessageRecord, genesis: &Genesis) -> Value {
     let body = match message.body {
         Body::Readings { .. } => "readings",
         Body::Data(_) => "data",
+        Body::Orders(_) => "orders",
+        Body::Evidence(_) => "evidence",
     };
     json!({
         "id": message.id().to_string(),
@@ -71,7 +83,7 @@ mod tests {
         let key = SecretKey::from_seed(&[3; 32]);
         let member = Validator { key: key.public_key(), name: Name::new("n1").unwrap() };
         let committee = Committee::new(vec![member]).unwrap();
-        let genesis = Genesis { name: Name::new("net").unwrap(), subnet: 0, created_ms: 0, committee };
+        let genesis = Genesis::plain(Name::new("net").unwrap(), 0, 0, committee);
         let network = genesis.network();
         let unsigned = Unsigned {
             network,

@@ -49,11 +49,13 @@ fn milestone_json(record: &MilestoneRecord) -> Value {
         "parent": milestone.parent.to_string(),
         "time_ms": milestone.time_ms,
         "epoch": milestone.epoch,
-        "messages": record.messages.len(),
+        "messages": milestone.message_count,
         "void": record.void.len(),
         "tips": milestone.tips.len(),
         "messages_root": milestone.messages_root.to_string(),
         "state_root": milestone.state_root.to_string(),
         "history_root": milestone.history_root.to_string(),
+        "next_committee": milestone.next_committee.as_ref().map(|keys| keys.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        "pruned": record.pruned,
     })
 }

@@ -1,4 +1,5 @@
-//! The HTTP interface: `/api/v1/…`, events, metrics. Read only; bodies are not looked at.
+//! The HTTP interface: `/api/v1/…`, events, metrics. Read only but for orders, which their wallets signed, and a
+//! joining node's questions.
 //!
 //! | path | file |
 //! |---|---|
@@ -7,21 +8,35 @@
 //! | `/api/v1/milestones[/{height}]` | `milestones` |
 //! | `/api/v1/readings[/{reference}]` | `readings` |
 //! | `/api/v1/receipts/{reference}` | `receipts` |
+//! | `/api/v1/committee` | `committee` |
+//! | `/api/v1/head` | `head` |
+//! | `/api/v1/state/{wallets,validators,accounts}/{key}` | `state` |
+//! | `/api/v1/sync` (POST) | `sync` |
+//! | `/api/v1/validators[/{key}]`, `/api/v1/epoch` | `validators` |
+//! | `/api/v1/wallets/{key}[/stakes/{validator}]` | `wallets` |
+//! | `POST /api/v1/orders` | `orders` |
 //! | `/api/v1/events` | `events` |
 //! | `/metrics` | `metrics` |
 //!
 //! Ids and keys are lower-case hexadecimal, times are integers in the unit their name says. Every refusal is a
 //! problem (RFC 9457) that says what, where and what to do (`problem`).
 
+mod committee;
 mod events;
+mod head;
 mod listing;
 mod messages;
 mod metrics;
 mod milestones;
+mod orders;
 mod problem;
 mod readings;
 mod receipts;
 mod server;
+mod state;
 mod status;
+mod sync;
+mod validators;
+mod wallets;
 
 pub(crate) use server::{AppState, HttpError, Parts, bind, serve};

@@ -30,9 +30,30 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
-    /// 405: everything here is read only.
+    /// 405: nearly everything here is read only.
     pub(super) fn method() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "this interface is read only: use GET; readings are published over MQTT")
+        let detail = "this path is read only: use GET; readings are published over MQTT, orders are posted to /api/v1/orders";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+    }
+
+    /// 413: more than is taken.
+    pub(super) fn too_large(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    }
+
+    /// 415: a body of another kind.
+    pub(super) fn media_type(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+    }
+
+    /// 422: the request is understood, and cannot be done.
+    pub(super) fn unprocessable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    }
+
+    /// 429 with `Retry-After`: too much at once.
+    pub(super) fn busy(detail: impl Into<String>) -> Self {
+        Self { retry: true, ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail) }
     }
 
     /// 409 with `Retry-After`: not yet.
@@ -55,6 +76,11 @@ impl Problem {
     /// 503: the ledger node has stopped.
     pub(super) fn stopped() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "the ledger node does not answer: its log says why; a restart goes on where it was")
+    }
+
+    /// Whether it says that something is here no more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.status == StatusCode::GONE
     }
 
     /// The status code.

@@ -53,12 +53,21 @@ fn unreadable(error: IndexError) -> Problem {
     Problem::internal(error.to_string())
 }
 
+/// Something that the index names is not here: dropped because it is old, on a node that does not keep everything.
+pub(super) fn dropped(state: &AppState, what: &str) -> Problem {
+    match state.archive {
+        true => Problem::internal(format!("{what} that the index names is not here: run `wattle check` on the data directory")),
+        false => Problem::gone(format!("{what} is older than this node keeps ([ledger.retention]): ask a node that keeps more")),
+    }
+}
+
 /// The batch that holds a row's reading.
 pub(super) async fn batch_of(state: &AppState, row: &Row) -> Result<Batch, Problem> {
     let lost = |why: &str| {
         Problem::internal(format!("the payload {} of message {} {why}: run `wattle check` on the data directory", row.blob, row.message))
     };
-    let payload = state.ledger.payload(row.blob).await.ok_or_else(|| lost("is not here"))?;
+    let missing = || dropped(state, &format!("the payload {} of message {}", row.blob, row.message));
+    let payload = state.ledger.payload(row.blob).await.ok_or_else(missing)?;
     Batch::decode(&payload).map_err(|why| lost(&format!("cannot be read ({why})")))
 }
 
@@ -83,7 +92,12 @@ pub(super) async fn list(State(state): State<AppState>, query: ListingQuery) -> 
     for row in &rows {
         let batch = match &last {
             Some((blob, batch)) if *blob == row.blob => batch.clone(),
-            _ => Arc::new(batch_of(&state, row).await?),
+            _ => match batch_of(&state, row).await {
+                Ok(batch) => Arc::new(batch),
+                // newest first: all that follow are older
+                Err(problem) if problem.is_gone() => break,
+                Err(problem) => return Err(problem),
+            },
         };
         last = Some((row.blob, batch.clone()));
         let standing = match standings.get(&row.message) {
@@ -106,9 +120,7 @@ pub(super) async fn one(State(state): State<AppState>, Path(reference): Path<Str
 
 async fn standing_of(state: &AppState, row: &Row) -> Result<Standing, Problem> {
     let record = state.ledger.message(row.message).await;
-    record.map(|r| r.standing).ok_or_else(|| {
-        Problem::internal(format!("the message {} that the index names is not here: run `wattle check` on the data directory", row.message))
-    })
+    record.map(|r| r.standing).ok_or_else(|| dropped(state, &format!("the message {}", row.message)))
 }
 
 fn reading_json(reading: &Reading, row: &Row, standing: Standing) -> serde_json::Value {

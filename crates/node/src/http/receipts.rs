@@ -4,7 +4,7 @@
 
 use super::AppState;
 use super::problem::Problem;
-use super::readings::{Reference, batch_of, reading_in};
+use super::readings::{Reference, batch_of, dropped, reading_in};
 use crate::index::Row;
 use axum::extract::{Path, State};
 use axum::http::header;
@@ -15,7 +15,11 @@ use replica::{Evidence, EvidenceError};
 /// `GET /api/v1/receipts/{reference}`.
 pub(super) async fn one(State(state): State<AppState>, Path(reference): Path<String>) -> Result<impl IntoResponse, Problem> {
     let row = Reference::parse(&reference)?.find(&state).await?;
-    let evidence = state.ledger.evidence(row.message).await.map_err(|error| no_evidence(&error))?;
+    let evidence = state.ledger.evidence(row.message).await.map_err(|error| match error {
+        // the index names it, so it was here
+        EvidenceError::Unknown(id) => dropped(&state, &format!("the message {id}")),
+        other => no_evidence(&other),
+    })?;
     let batch = batch_of(&state, &row).await?;
     let shared = state.clone();
     // hashing a whole batch takes milliseconds
@@ -28,7 +32,8 @@ fn no_evidence(error: &EvidenceError) -> Problem {
     match error {
         EvidenceError::Pending(_) | EvidenceError::Uncertified(_) => Problem::not_yet(error.to_string()),
         EvidenceError::Void(_) => Problem::gone(format!("{error}; the site anchors its readings again: look the reading up in a moment")),
-        EvidenceError::Unknown(_) => Problem::not_found(error.to_string()),
+        EvidenceError::Unknown(_) | EvidenceError::Handover(_) => Problem::not_found(error.to_string()),
+        EvidenceError::Dropped(_) => Problem::gone(error.to_string()),
         EvidenceError::Stopped => Problem::stopped(),
     }
 }
@@ -48,6 +53,7 @@ fn receipt_text(row: &Row, batch: &Batch, evidence: Evidence, genesis: &Genesis)
         milestone: evidence.milestone,
         anchor: evidence.anchor,
         finalization: evidence.finalization,
+        handovers: evidence.handovers,
     };
     match receipt.verify(genesis) {
         Ok(_) => Ok(receipt.to_json()),
@@ -72,6 +78,8 @@ mod tests {
         assert_eq!(status(EvidenceError::Uncertified(3)), StatusCode::CONFLICT);
         assert_eq!(status(EvidenceError::Void(id)), StatusCode::GONE);
         assert_eq!(status(EvidenceError::Unknown(id)), StatusCode::NOT_FOUND);
+        assert_eq!(status(EvidenceError::Handover(2)), StatusCode::NOT_FOUND);
+        assert_eq!(status(EvidenceError::Dropped(id)), StatusCode::GONE);
         assert_eq!(status(EvidenceError::Stopped), StatusCode::SERVICE_UNAVAILABLE);
     }
 }

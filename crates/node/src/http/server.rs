@@ -1,11 +1,12 @@
 //! What the handlers share, the routes, and the listener.
 
 use super::problem::Problem;
-use super::{events, messages, metrics, milestones, readings, receipts, status};
+use super::{committee, events, head, messages, metrics, milestones, orders, readings, receipts, state, status, sync, validators, wallets};
 use crate::metrics::Metrics;
 use crate::site::Site;
 use axum::Router;
-use axum::routing::get;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
 use protocol::{Genesis, PublicKey};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -39,6 +40,8 @@ pub(crate) struct Parts {
     pub(crate) name: String,
     /// Its key.
     pub(crate) key: PublicKey,
+    /// Whether it keeps everything.
+    pub(crate) archive: bool,
     /// Its network.
     pub(crate) genesis: Genesis,
     /// Its ledger.
@@ -103,6 +106,16 @@ fn router(state: AppState) -> Router {
         .route("/api/v1/readings", get(readings::list))
         .route("/api/v1/readings/{*reference}", get(readings::one))
         .route("/api/v1/receipts/{*reference}", get(receipts::one))
+        .route("/api/v1/committee", get(committee::committee))
+        .route("/api/v1/head", get(head::head))
+        .route("/api/v1/state/{kind}/{key}", get(state::one))
+        .route("/api/v1/sync", post(sync::answer).layer(DefaultBodyLimit::max(sync::QUESTION_BYTES_MAX)))
+        .route("/api/v1/validators", get(validators::list))
+        .route("/api/v1/validators/{key}", get(validators::one))
+        .route("/api/v1/epoch", get(validators::epoch))
+        .route("/api/v1/wallets/{key}", get(wallets::one))
+        .route("/api/v1/wallets/{key}/stakes/{validator}", get(wallets::stake))
+        .route("/api/v1/orders", post(orders::post))
         .route("/api/v1/events", get(events::events))
         .route("/metrics", get(metrics::metrics))
         .route("/healthz", get(status::healthz))

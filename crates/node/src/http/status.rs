@@ -1,6 +1,7 @@
 //! `/api/v1/status` and `/healthz`.
 
 use super::AppState;
+use super::committee::members;
 use super::problem::Problem;
 use crate::site::{LatencySummary, SiteStats};
 use axum::Json;
@@ -19,8 +20,7 @@ pub(super) async fn ledger_status(state: &AppState) -> Result<replica::Status, P
 /// `GET /api/v1/status`.
 pub(super) async fn status(State(state): State<AppState>) -> Result<Json<Value>, Problem> {
     let ledger = ledger_status(&state).await?;
-    let committee = state.genesis.committee.validators().iter();
-    let committee: Vec<Value> = committee.map(|v| json!({ "name": v.name.as_str(), "key": v.key.to_string() })).collect();
+    let committee = members(&ledger.committee, &state.genesis);
     Ok(Json(json!({
         "name": state.name,
         "site": state.site.as_ref().map(|s| s.name().as_str()),
@@ -42,6 +42,10 @@ fn ledger_json(ledger: &replica::Status) -> Value {
         "milestone_ms": ledger.milestone_ms,
         "state_root": ledger.state_root.to_string(),
         "epoch": ledger.epoch,
+        "committee_size": ledger.committee.len(),
+        "validator": ledger.validator,
+        "cut_off": ledger.cut_off,
+        "orders_refused": ledger.orders_refused,
         "messages": ledger.messages,
         "readings": ledger.readings,
         "issued": ledger.issued,
@@ -51,6 +55,7 @@ fn ledger_json(ledger: &replica::Status) -> Value {
         "equivocations": ledger.equivocations,
         "peers": ledger.peers,
         "refused": ledger.refused,
+        "refusals": ledger.refusals,
         "pulled": ledger.pulled,
     })
 }

@@ -88,6 +88,11 @@ impl Follower {
                             self.index.remove(message).await;
                             self.shared.void(message);
                         }
+                        // the milestone that decided it is dropped here; nothing else of ours could count in its place
+                        Some(Standing::Settled) => {
+                            let height = self.ledger.status().await.map_or(0, |status| status.height);
+                            self.shared.note(message, height);
+                        }
                         Some(Standing::Pending) | None => break,
                     }
                 }

@@ -26,7 +26,8 @@ const ROW_OVERHEAD_BYTES: usize = 24;
 /// Version, secret, first offset and lengths of a batch.
 const HEAD_BYTES: usize = 64;
 
-/// Pause before a batch is offered again to a ledger that has too many of ours unconfirmed.
+/// Pause before a batch is offered again to a ledger that has too many of ours unconfirmed, and the longest one when
+/// this node is above its share.
 const BACKLOG_PAUSE: Duration = Duration::from_millis(100);
 
 const _: () = assert!(protocol::limits::READING_BYTES_MAX + ROW_OVERHEAD_BYTES + HEAD_BYTES <= BATCH_BYTES_CUT);
@@ -111,6 +112,7 @@ impl Issuer {
                 Err(IssueError::Stopped) => return Err(SiteError::LedgerStopped),
                 // the log keeps what comes meanwhile
                 Err(IssueError::Backlog(_)) => tokio::time::sleep(BACKLOG_PAUSE).await,
+                Err(IssueError::Rate { retry_ms }) => tokio::time::sleep(Duration::from_millis(retry_ms).min(BACKLOG_PAUSE)).await,
                 Err(other) => return Err(SiteError::Issue(other)),
             }
         };

@@ -199,10 +199,15 @@ impl Net {
 
     /// Starts node `k`; its log goes to `log.txt` in its directory.
     pub fn start(&mut self, k: u16) {
+        self.start_with(k, &[]);
+    }
+
+    /// The same with more arguments for `wattle up`.
+    pub fn start_with(&mut self, k: u16, more: &[&str]) {
         let log = OpenOptions::new().create(true).append(true).open(self.node_dir(k).join("log.txt")).expect("a log file");
         // the pipe keeps it running, and ends it even if this process is killed
         let mut command = wattle();
-        command.args(["up", "--until-stdin-ends", "--config"]).arg(self.config(k));
+        command.args(["up", "--until-stdin-ends", "--config"]).arg(self.config(k)).args(more);
         let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).spawn();
         self.nodes[usize::from(k - 1)] = Some(Process(child.expect("the program cannot be started")));
     }
@@ -233,6 +238,21 @@ impl Net {
         let mut node = self.nodes[usize::from(k - 1)].take().expect("it runs");
         node.terminate();
         assert_eq!(node.wait(NODE_TIMEOUT), 0, "node{k} did not stop well:\n{}", self.log(k));
+    }
+
+    /// Takes a process that was started another way as node `k`.
+    pub fn adopt(&mut self, k: u16, node: Process) {
+        self.nodes[usize::from(k - 1)] = Some(node);
+    }
+
+    /// Whether node `k` has ended without being asked to, and its exit code; -1 for a signal.
+    pub fn ended(&mut self, k: u16) -> Option<i32> {
+        self.nodes[usize::from(k - 1)].as_mut().expect("it runs").ended()
+    }
+
+    /// Waits until node `k` ends by itself and gives its exit code; -1 for a signal.
+    pub fn wait_end(&mut self, k: u16) -> i32 {
+        self.nodes[usize::from(k - 1)].take().expect("it runs").wait(NODE_TIMEOUT)
     }
 
     /// What node `k` says of itself, if it answers.

@@ -1,15 +1,17 @@
 //! Fixed values of every type: a small network, five readings of every kind, the message that anchors them, two
-//! milestones, their certificates and the receipts. Changing one changes the golden vectors.
+//! milestones, their certificates, the handover to a second epoch, orders, evidence and the receipts. Changing one
+//! changes the golden vectors.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use protocol::batch::salt;
 use protocol::finalization::consensus_namespace;
 use protocol::merkle;
+use protocol::order::first_state;
 use protocol::receipt::Anchor;
 use protocol::{
-    Batch, Body, Committee, Encode, Finalization, Genesis, Id, Message, Milestone, Name, PublicKey, Reading, Receipt, SecretKey, Share,
-    Unsigned, Validator, Value, Vote,
+    Action, Ballot, Batch, Body, Committee, Encode, Evidence, Finalization, Genesis, Handover, Id, Message, Milestone, Name, Order,
+    Parameters, Phase, PublicKey, Reading, Receipt, SecretKey, Share, Unsigned, Validator, Value, Vote,
 };
 
 /// Readings in [`batch`]; the receipt is of the one at [`LEAF`].
@@ -20,6 +22,11 @@ pub(crate) const LEAF: u32 = 1;
 pub(crate) const VALIDATORS: u8 = 4;
 pub(crate) const QUORUM: u8 = 3;
 pub(crate) const SUBNET: u16 = 7;
+/// Milestones of an epoch: [`last_of_epoch`] has height 3.
+pub(crate) const EPOCH_MILESTONES: u64 = 4;
+/// Validators of epoch 1, and how many of them decide.
+pub(crate) const NEXT_VALIDATORS: u8 = 5;
+pub(crate) const NEXT_QUORUM: u8 = 4;
 
 const TIME_US: u64 = 1_750_000_000_123_456;
 
@@ -47,7 +54,11 @@ pub(crate) fn genesis_named(network: &str) -> Genesis {
     let names = ["nord", "ost", "süd", "west"];
     let validator = |(k, n): (&SecretKey, &&str)| Validator { key: k.public_key(), name: name(n) };
     let committee = Committee::new(committee_keys().iter().zip(&names).map(validator).collect()).unwrap();
-    Genesis { name: name(network), subnet: SUBNET, created_ms: 1_749_999_999_000, committee }
+    let mut wallets = vec![(key(12).public_key(), 5_000), (key(13).public_key(), u64::from(u32::MAX))];
+    wallets.sort();
+    let parameters = Parameters { epoch_milestones: EPOCH_MILESTONES, ..Parameters::default() };
+    let stakes = vec![1_000, 2_000, 3_000, 4_000];
+    Genesis { name: name(network), subnet: SUBNET, created_ms: 1_749_999_999_000, parameters, committee, stakes, wallets }
 }
 
 fn reading(topic: &str, after_us: u64, sequence: Option<u64>, unit: Option<&str>, value: Value) -> Reading {
@@ -150,19 +161,49 @@ pub(crate) fn milestones() -> Vec<Milestone> {
     chain
 }
 
-/// A milestone that ends an epoch.
+/// The secret keys of the committee of epoch 1, in its order: that of epoch 0 and one more.
+pub(crate) fn next_committee_keys() -> Vec<SecretKey> {
+    let mut keys: Vec<_> = (1..=NEXT_VALIDATORS).map(key).collect();
+    keys.sort_by_key(SecretKey::public_key);
+    keys
+}
+
+/// The milestone that closes epoch 0.
 pub(crate) fn last_of_epoch() -> Milestone {
-    let mut members: Vec<PublicKey> = (1..=5).map(|seed| key(seed).public_key()).collect();
-    members.sort();
+    let members: Vec<PublicKey> = next_committee_keys().iter().map(SecretKey::public_key).collect();
     let mut milestone = child(&milestones(), Vec::new(), &[]);
     milestone.next_committee = Some(members);
     milestone
+}
+
+/// Epoch 0 hands over to epoch 1.
+pub(crate) fn handover() -> Handover {
+    let milestone = last_of_epoch();
+    let finalization = finalization(milestone.digest(), &[0, 1, 2]);
+    Handover { milestone, finalization }
+}
+
+/// The first milestone of epoch 1.
+pub(crate) fn first_of_next_epoch() -> Milestone {
+    let mut chain = milestones();
+    chain.push(last_of_epoch());
+    Milestone { epoch: 1, ..child(&chain, Vec::new(), &[]) }
 }
 
 /// The certificate of the given validators on a digest.
 pub(crate) fn finalization(digest: Id, signers: &[u8]) -> Finalization {
     let mut finalization = Finalization { epoch: 0, view: 300, parent_view: 299, digest, votes: Vec::new() };
     finalization.votes = signers.iter().map(|v| vote(&finalization, *v)).collect();
+    finalization
+}
+
+/// The certificate of the given validators of epoch 1 on a digest.
+pub(crate) fn next_finalization(digest: Id, signers: &[u8]) -> Finalization {
+    let mut finalization = Finalization { epoch: 1, view: 2, parent_view: 1, digest, votes: Vec::new() };
+    let namespace = [consensus_namespace(&genesis().network()).as_slice(), b"_FINALIZE"].concat();
+    let (keys, proposal) = (next_committee_keys(), finalization.proposal());
+    let sign = |v: &u8| Vote { validator: *v, signature: keys[usize::from(*v)].sign(&namespace, &proposal) };
+    finalization.votes = signers.iter().map(sign).collect();
     finalization
 }
 
@@ -188,6 +229,7 @@ fn receipt_with(milestone: Milestone, anchor: Option<Anchor>, digest: Id) -> Rec
         milestone,
         anchor,
         finalization: finalization(digest, &[0, 1, 3]),
+        handovers: Vec::new(),
     }
 }
 
@@ -204,4 +246,75 @@ pub(crate) fn anchored_receipt() -> Receipt {
     let anchor = Anchor { milestone: chain[2].clone(), history_path: merkle::path(&history(&chain[..2]), 1).unwrap() };
     let digest = chain[2].digest();
     receipt_with(chain[1].clone(), Some(anchor), digest)
+}
+
+/// The same reading, certified by the committee of epoch 1.
+pub(crate) fn handed_over_receipt() -> Receipt {
+    let mut chain = milestones();
+    chain.push(last_of_epoch());
+    let certified = first_of_next_epoch();
+    let digest = certified.digest();
+    let anchor = Anchor { milestone: certified, history_path: merkle::path(&history(&chain), 1).unwrap() };
+    let mut receipt = receipt_with(chain[1].clone(), Some(anchor), digest);
+    receipt.finalization = next_finalization(digest, &[0, 1, 2, 4]);
+    receipt.handovers = vec![handover()];
+    receipt
+}
+
+/// The wallet that gives [`orders`].
+pub(crate) fn wallet() -> SecretKey {
+    key(12)
+}
+
+/// An order of each kind, all in the wallet's first State.
+pub(crate) fn orders() -> Vec<Order> {
+    let (network, validator) = (genesis().network(), key(1).public_key());
+    let state = first_state(&network, &wallet().public_key());
+    let actions = [
+        Action::Register { name: name("fünf"), address: Some("node-5.example:7700".parse().unwrap()) },
+        Action::Register { name: name("six"), address: None },
+        Action::Retire,
+        Action::Delegate { validator, amount: 1 },
+        Action::Undelegate { validator, amount: u64::MAX },
+        Action::Withdraw { validator },
+    ];
+    actions.into_iter().map(|action| Order::sign(&network, &wallet(), state, action)).collect()
+}
+
+pub(crate) fn orders_message() -> Message {
+    let mut unsigned = unsigned(Body::Orders(orders()));
+    unsigned.sequence = 1;
+    unsigned.sign(&issuer())
+}
+
+/// Another message with the sequence of [`data_message`].
+pub(crate) fn equivocation() -> Message {
+    let mut unsigned = unsigned(Body::Data(b"hollo".to_vec()));
+    unsigned.sequence = data_message().sequence;
+    unsigned.sign(&issuer())
+}
+
+/// A vote of the committee's first member in view 9 of epoch 0.
+pub(crate) fn ballot(phase: Phase, parent_view: u64, digest: Id) -> Ballot {
+    let namespace = [consensus_namespace(&genesis().network()).as_slice(), phase.suffix()].concat();
+    let proposal = Finalization { epoch: 0, view: 9, parent_view, digest, votes: Vec::new() }.proposal();
+    Ballot { parent_view, digest, signature: committee_keys()[0].sign(&namespace, &proposal) }
+}
+
+/// Two votes of the committee's first member in view 9 of epoch 0.
+pub(crate) fn double_vote(phase: Phase) -> Evidence {
+    let (one, other) = (ballot(phase, 8, Id([1; 32])), ballot(phase, 7, Id([2; 32])));
+    Evidence::votes(committee_keys()[0].public_key(), phase, 0, 9, one, other)
+}
+
+/// Evidence of every kind.
+pub(crate) fn evidence() -> Vec<Evidence> {
+    let equivocation = Evidence::messages(data_message().head(), equivocation().head());
+    vec![equivocation, double_vote(Phase::Notarize), double_vote(Phase::Finalize)]
+}
+
+pub(crate) fn evidence_message() -> Message {
+    let mut unsigned = unsigned(Body::Evidence(Box::new(evidence().swap_remove(0))));
+    unsigned.sequence = 2;
+    unsigned.sign(&issuer())
 }

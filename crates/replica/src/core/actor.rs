@@ -1,11 +1,20 @@
 //! The loop.
 
-use super::cuts::{Cut, Executed};
+use super::cuts::{Cut, Executed, Frontier};
 use super::execution::Uncommitted;
+use super::offences::Accusations;
+use super::rates::Rates;
+use super::refused::LastRefused;
 use super::request::{Finalized, Link, Request};
+use super::retention::Retention;
+use super::wanted::{Source, Wanted};
+use crate::defences::Defences;
+use crate::epochs::Cue;
 use crate::handle::{Event, IssueError};
+use crate::network::Registered;
 use crate::state::{State, StateError};
 use crate::store::{Disk, Store, StoreError};
+use crate::sync::{JoinError, Summits};
 use crate::wire::Block;
 use crate::wire::{Digest, Frame, Scheme, digest};
 use commonware_consensus::marshal::{core::Mailbox, standard::Standard};
@@ -22,7 +31,7 @@ use std::time::{Duration, SystemTime};
 use thiserror::Error;
 
 /// How long a missing parent may still arrive by itself before it is pulled.
-const PULL_DELAY: Duration = Duration::from_millis(50);
+pub(super) const PULL_DELAY: Duration = Duration::from_millis(50);
 /// Least time between two frames pushed to the peers: what is issued meanwhile travels together.
 const PUSH_INTERVAL: Duration = Duration::from_millis(1);
 /// Time between two announcements of the tips while they change,
@@ -32,8 +41,6 @@ const ANNOUNCE_IDLE: Duration = Duration::from_secs(1);
 /// A peer that announced nothing for this long is not there.
 const PEER_SILENT: Duration = Duration::from_secs(5);
 const _: () = assert!(ANNOUNCE_IDLE.as_millis() * 3 < PEER_SILENT.as_millis());
-/// Messages known to be missing. An announcement of more is not believed yet; it will be repeated.
-const WANTED_MAX: usize = 16_384;
 /// Time after which a pull that brought nothing is asked for again.
 const PULL_AGAIN: Duration = Duration::from_secs(5);
 /// Subscribers of events.
@@ -52,6 +59,10 @@ pub(crate) enum CoreError {
     State(#[from] StateError),
     #[error("the data directory is of another network or damaged: {0}")]
     Inconsistent(&'static str),
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    #[error("the task that runs consensus has ended")]
+    Consensus,
     #[error("milestone {height} is final but does not hold here: {why}")]
     Diverged { height: u64, why: &'static str },
 }
@@ -61,6 +72,8 @@ pub(crate) enum CoreError {
 pub(crate) struct Limits {
     /// Milestones after which a confirmed message leaves memory.
     pub(crate) keep_milestones: u64,
+    /// What stays on disk.
+    pub(crate) retention: Retention,
 }
 
 /// The ways out of the core. Each hands over without waiting.
@@ -68,6 +81,10 @@ pub(crate) struct Outlets {
     pub(crate) push: Box<dyn FnMut(Frame) + Send + Sync>,
     pub(crate) announce: Box<dyn FnMut(Vec<Digest>) + Send + Sync>,
     pub(crate) fetch: Box<dyn FnMut(Digest) + Send + Sync>,
+    /// Which validators registered an address, as an epoch begins; nobody listens in a simulation.
+    pub(crate) registered: Box<dyn FnMut(Registered) + Send + Sync>,
+    /// To whoever runs consensus.
+    pub(crate) cues: mpsc::UnboundedSender<Cue>,
 }
 
 /// A question of consensus that waits for messages.
@@ -88,6 +105,8 @@ pub(super) struct Own {
     pub(super) issued: u64,
     /// Messages of this round, in the graph but not yet on disk, and who waits to hear that they are.
     pub(super) unsaved: Vec<(IssueReply, Arc<Message>)>,
+    /// Sequence and place of payloads whose messages are not confirmed, oldest first.
+    pub(super) payloads: VecDeque<(u64, u64)>,
     /// Messages to push once durable.
     pub(super) outbox: Vec<Arc<Message>>,
 }
@@ -95,9 +114,13 @@ pub(super) struct Own {
 /// Counts since the start.
 #[derive(Default)]
 pub(super) struct Counts {
-    pub(super) refused: u64,
+    /// Messages refused, by [kind](super::refusal::Refusal::kind).
+    pub(super) refusals: BTreeMap<&'static str, u64>,
     pub(super) pulled: u64,
     pub(super) equivocations: u64,
+    pub(super) orders_refused: u64,
+    /// The last of them.
+    pub(super) last_refused: LastRefused,
 }
 
 /// The one task that owns graph, archive and state.
@@ -107,14 +130,24 @@ pub(crate) struct Core<E: Disk + Spawner> {
     pub(super) network: NetworkId,
     pub(super) key: SecretKey,
     pub(super) me: PublicKey,
+    /// Who signs milestones now.
+    pub(super) committee: Vec<PublicKey>,
+    /// Registered validators, who may issue: those met so far.
     pub(super) issuers: BTreeSet<PublicKey>,
+    pub(super) accusations: Accusations,
+    /// Where each issuer stands after the last milestone executed.
+    pub(super) frontier: Frontier,
+    /// Connected messages that have a rival of the same sequence and are not confirmed.
+    pub(super) rivals: BTreeSet<Id>,
     pub(super) limits: Limits,
+    pub(super) defences: Defences,
+    pub(super) clock_offset_ms: i64,
     pub(super) dag: Dag<Arc<Message>>,
     /// Where each unconfirmed message stands in the table of messages.
     pub(super) arrivals: BTreeMap<Id, u64>,
     pub(super) unconfirmed: BTreeSet<u64>,
     pub(super) store: Store<E>,
-    pub(super) state: State<E>,
+    pub(crate) state: State<E>,
     pub(super) executed: Executed,
     /// Milestones verified but not executed, by digest.
     pub(super) cuts: BTreeMap<Id, Cut>,
@@ -123,18 +156,28 @@ pub(crate) struct Core<E: Disk + Spawner> {
     pub(super) jobs: Vec<Job>,
     pub(super) finalized: VecDeque<Finalized>,
     pub(super) own: Own,
-    /// Messages known to be missing, and when to pull each next.
-    pub(super) wanted: BTreeMap<Id, SystemTime>,
+    pub(super) wanted: Wanted,
     pub(super) outlets: Outlets,
-    pub(super) chain: Mailbox<Scheme, Standard<Block>>,
+    pub(crate) chain: Mailbox<Scheme, Standard<Block>>,
     pub(super) bell: Arc<Notify>,
     pub(super) subscribers: Vec<mpsc::Sender<Event>>,
     pub(super) counts: Counts,
-    /// When each peer announced its tips last. Peers are the committee's members: there are no others.
+    pub(super) rates: Rates,
+    /// When each peer announced its tips last. There are no more peers than the network makes room for.
     pub(super) heard: BTreeMap<ed25519::PublicKey, SystemTime>,
     pub(super) next_push: SystemTime,
     pub(super) next_announce: SystemTime,
     pub(super) announced: Vec<Digest>,
+    pub(crate) summits: Summits,
+    pub(super) next_prune: SystemTime,
+    /// The highest milestone whose messages may be gone.
+    pub(super) pruned: u64,
+    /// Bytes of all messages and payloads ever written here.
+    pub(super) stored_bytes: u64,
+    /// What peers pushed in this round.
+    pub(super) pushed: Vec<Arc<Message>>,
+    /// A secret of this node, for verifying signatures together.
+    pub(super) batch_seed: [u8; 32],
     /// Whether the graph grew since jobs were tried last.
     pub(super) grown: bool,
 }
@@ -163,6 +206,8 @@ impl<E: Disk + Spawner> Core<E> {
                 let Ok(request) = requests.try_recv() else { break };
                 self.handle(request).await?;
             }
+            self.admit_pushed().await?;
+            self.accuse().await?;
             self.save_issued().await?;
             while let Ok(item) = finalized.try_recv() {
                 self.finalized.push_back(item);
@@ -172,6 +217,7 @@ impl<E: Disk + Spawner> Core<E> {
                 self.try_jobs().await?;
             }
             self.commit_if_due().await?;
+            self.prune_if_due().await?;
             self.pull_missing();
             self.push_outbox();
             self.announce_tips();
@@ -184,6 +230,17 @@ impl<E: Disk + Spawner> Core<E> {
         self.heard.values().filter(|at| now < **at + PEER_SILENT).count()
     }
 
+    /// Whether fewer members of the committee are in touch with this node than it takes to confirm anything. The
+    /// node goes on issuing; what it issues is confirmed when the network is whole again.
+    pub(super) fn cut_off(&self) -> bool {
+        let now = self.context.current();
+        let there = |member: &&PublicKey| {
+            **member == self.me
+                || crate::wire::public_key(member).and_then(|k| self.heard.get(&k)).is_some_and(|at| now < *at + PEER_SILENT)
+        };
+        self.committee.iter().filter(there).count() < protocol::quorum(self.committee.len())
+    }
+
     /// Height of the last milestone executed.
     pub(crate) const fn executed_height(&self) -> u64 {
         self.executed.height
@@ -192,8 +249,8 @@ impl<E: Disk + Spawner> Core<E> {
     /// When the loop must go on even if nobody asks anything.
     fn deadline(&self) -> SystemTime {
         let mut deadline = self.next_announce;
-        if let Some(at) = self.wanted.values().min() {
-            deadline = deadline.min(*at);
+        if let Some(at) = self.wanted.next() {
+            deadline = deadline.min(at);
         }
         if !self.own.outbox.is_empty() {
             deadline = deadline.min(self.next_push);
@@ -207,16 +264,18 @@ impl<E: Disk + Spawner> Core<E> {
     async fn handle(&mut self, request: Request) -> Result<(), CoreError> {
         match request {
             Request::Issue { body, payload, reply } => self.issue(body, payload, reply).await?,
-            Request::Pushed(frame) => {
+            Request::Pushed { peer, frame } => {
                 for message in frame.0 {
-                    self.admit(message, PULL_DELAY).await?;
+                    if self.may_push(&peer, &message) {
+                        self.pushed.push(message);
+                    }
                 }
             }
             Request::Announced { peer, tips } => {
-                self.heard.insert(peer, self.context.current());
+                self.heard.insert(peer.clone(), self.context.current());
                 for id in tips {
-                    if self.wanted.len() < WANTED_MAX && !self.knows(&id).await? {
-                        self.want(id, PULL_DELAY);
+                    if !self.knows(&id).await? && self.may_announce(&peer) {
+                        self.want_from(id, PULL_DELAY, Source::Peer(peer.clone()));
                     }
                 }
             }
@@ -232,25 +291,28 @@ impl<E: Disk + Spawner> Core<E> {
                     let _ = reply.send(());
                 }
             }
+            Request::Misbehaviour(evidence) => self.accusations.hear(*evidence),
             query => self.answer(query).await?,
         }
         Ok(())
     }
 
-    /// Notes that a message is missing.
+    /// Notes that a message which a milestone needs is missing.
     pub(super) fn want(&mut self, id: Id, delay: Duration) {
+        self.want_from(id, delay, Source::Consensus);
+    }
+
+    /// Notes that a message is missing, on somebody's word.
+    pub(super) fn want_from(&mut self, id: Id, delay: Duration, source: Source) {
         let at = self.context.current() + delay;
-        self.wanted.entry(id).or_insert(at);
+        self.wanted.add(id, at, source);
     }
 
     /// Pulls what did not arrive by itself.
     fn pull_missing(&mut self) {
         let now = self.context.current();
-        for (id, at) in &mut self.wanted {
-            if *at <= now {
-                *at = now + PULL_AGAIN;
-                (self.outlets.fetch)(digest(*id));
-            }
+        for id in self.wanted.take_due(now, now + PULL_AGAIN) {
+            (self.outlets.fetch)(digest(id));
         }
     }
 
@@ -274,11 +336,11 @@ impl<E: Disk + Spawner> Core<E> {
         }
         // what a full pool of pending messages turned away, or a lost answer left open
         for id in self.dag.missing() {
-            self.want(id, PULL_DELAY);
+            self.want_from(id, PULL_DELAY, Source::Gap);
         }
         let tips: Vec<Digest> = self.dag.tips().iter().take(ANNOUNCED_MAX).map(|t| digest(*t)).collect();
         // a peer that has just come hears of us soon
-        let all = self.heard.len() + 1 >= self.issuers.len();
+        let all = self.heard.len() + 1 >= self.committee.len();
         let pause = if all && tips == self.announced { ANNOUNCE_IDLE } else { ANNOUNCE_BUSY };
         self.next_announce = now + pause;
         (self.outlets.announce)(tips.clone());

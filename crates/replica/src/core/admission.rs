@@ -1,13 +1,18 @@
 //! What comes from peers: checked, then into graph and archive.
 
-use super::actor::{ANNOUNCE_BUSY, Core, CoreError};
+use super::actor::{ANNOUNCE_BUSY, Core, CoreError, PULL_DELAY};
+use super::refusal::Refusal;
+use super::wanted::Source;
+use crate::defences::Defences;
+use crate::state::StateError;
 use crate::store::Disk;
 use crate::wire::{FRAME_BYTES_MAX, FRAME_MESSAGES_MAX, Frame};
 use commonware_resolver::{Outcome, Resolution};
 use commonware_runtime::Spawner;
 use commonware_utils::channel::oneshot;
 use dag::{InsertError, Insertion};
-use protocol::{Decode, Id, Message};
+use ledger::Key;
+use protocol::{Decode, Evidence, Id, Message, MessageError, PublicKey};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,35 +21,132 @@ use tracing::{debug, warn};
 /// Messages in one answer to a pull: the one asked for and its nearest ancestors.
 const PULL_MESSAGES_MAX: usize = 256;
 const _: () = assert!(PULL_MESSAGES_MAX <= FRAME_MESSAGES_MAX);
+/// Signatures verified together, at least (fewer are as fast one by one) and at most.
+const BATCH_MIN: usize = 4;
+const BATCH_MAX: usize = 256;
 /// Pending messages dropped at once to make room.
 const ROOM: usize = 64;
 
 impl<E: Disk + Spawner> Core<E> {
     /// Whether a message is here, wherever.
     pub(super) async fn knows(&self, id: &Id) -> Result<bool, CoreError> {
-        Ok(self.dag.contains(id) || self.dag.is_pending(id) || self.store.messages.has(*id).await?)
+        Ok(self.dag.contains(id) || self.dag.is_pending(id) || (self.defences.archive && self.was_settled(id).await?))
     }
 
-    /// Checks a message and inserts it; what it lacks is wanted after `delay`.
-    pub(super) async fn admit(&mut self, message: Arc<Message>, delay: Duration) -> Result<(), CoreError> {
+    /// Checks network, subnet and signature: those that are not switched off.
+    fn verdict(&self, message: &Message) -> Result<(), MessageError> {
+        let Defences { signatures, network, .. } = self.defences;
+        let subnet = if network { self.genesis.subnet } else { message.subnet };
+        match message.verify(&self.network, subnet) {
+            Err(MessageError::Network) if !network => Ok(()),
+            Err(MessageError::Signature) if !signatures => Ok(()),
+            verdict => verdict,
+        }
+    }
+
+    /// Takes in what peers pushed in this round.
+    pub(super) async fn admit_pushed(&mut self) -> Result<(), CoreError> {
+        let pushed = std::mem::take(&mut self.pushed);
+        self.admit_all(pushed, PULL_DELAY).await
+    }
+
+    /// Takes in messages; their signatures are verified together.
+    async fn admit_all(&mut self, messages: Vec<Arc<Message>>, delay: Duration) -> Result<(), CoreError> {
+        let mut fresh = Vec::with_capacity(messages.len());
+        for message in messages {
+            if !self.knows(&message.id()).await? {
+                fresh.push(message);
+            }
+        }
+        for together in fresh.chunks(BATCH_MAX) {
+            let borrowed: Vec<&Message> = together.iter().map(|m| &**m).collect();
+            let authentic =
+                together.len() >= BATCH_MIN && Message::verify_all(&borrowed, &self.network, self.genesis.subnet, self.batch_seed);
+            for message in together {
+                self.admit(Arc::clone(message), delay, authentic).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks a message, unless it is known to be authentic, and inserts it; what it lacks is wanted after `delay`.
+    async fn admit(&mut self, message: Arc<Message>, delay: Duration, authentic: bool) -> Result<(), CoreError> {
         let id = message.id();
         if self.knows(&id).await? {
             return Ok(());
         }
-        if !self.issuers.contains(&message.issuer) {
-            self.refuse(&message, "its issuer is not in the committee");
+        if !self.may_issue(message.issuer).await? {
+            self.refuse(id, message.issuer, Refusal::NotAnIssuer);
             return Ok(());
         }
-        if let Err(why) = message.verify(&self.network, self.genesis.subnet) {
-            self.refuse(&message, &why.to_string());
+        let passed = self.defences.archive
+            && self.defences.conflicts
+            && self.frontier.get(&message.issuer).is_some_and(|(next, _)| message.sequence < *next);
+        if !passed && let Err(why) = self.judge(&message, !delay.is_zero()).await? {
+            self.refuse(id, message.issuer, why);
             return Ok(());
+        }
+        if !authentic && let Err(why) = self.verdict(&message) {
+            self.refuse(id, message.issuer, why.into());
+            return Ok(());
+        }
+        if passed {
+            return self.insert_settled(&message, delay.is_zero()).await;
         }
         self.insert(message, delay).await
     }
 
-    fn refuse(&mut self, message: &Message, why: &str) {
-        self.counts.refused += 1;
-        debug!(message = %message.id(), issuer = %message.issuer, why, "refused a message");
+    /// Takes in a message whose sequence its issuer has gone past: one that this node had dropped or never had, or a
+    /// rival of one that counts. No milestone will confirm it; it is kept only if it was asked for, because others
+    /// build on it.
+    async fn insert_settled(&mut self, message: &Arc<Message>, pulled: bool) -> Result<(), CoreError> {
+        let id = message.id();
+        self.wanted.remove(&id);
+        if let Some(rival) = self.dag.at(&message.issuer, message.sequence).filter(|rival| *rival != id)
+            && let Some(rival) = self.find(rival).await?
+        {
+            self.counts.equivocations += 1;
+            self.accusations.hear(Evidence::messages(message.head(), rival.head()));
+        }
+        if !pulled {
+            return Ok(());
+        }
+        self.store.messages.append(id, &message.bytes().to_vec()).await?;
+        self.enrol_settled(message).await?;
+        let connected = self.dag.settle_parent(&id);
+        self.connected(connected).await
+    }
+
+    /// Whether a validator of this key was ever registered. It stays true, so that no two nodes that have executed the
+    /// same milestones judge differently.
+    pub(super) async fn may_issue(&mut self, issuer: PublicKey) -> Result<bool, CoreError> {
+        if self.issuers.contains(&issuer) {
+            return Ok(true);
+        }
+        let keys = BTreeSet::from([Key::Validator(issuer), Key::Account(issuer)]);
+        let state = self.state.read(self.executed.state.as_ref(), keys).await?;
+        let registered = ledger::read_validator(&state, issuer).map_err(StateError::from)?.is_some();
+        if registered {
+            self.issuers.insert(issuer);
+            if let Some(account) = ledger::read_account(&state, issuer).map_err(StateError::from)? {
+                self.frontier.insert(issuer, (account.next_sequence, account.last));
+            }
+        }
+        Ok(registered)
+    }
+
+    /// Counts a message that is not admitted.
+    pub(super) fn refuse(&mut self, id: Id, issuer: PublicKey, why: Refusal) {
+        *self.counts.refusals.entry(why.kind()).or_default() += 1;
+        debug!(message = %id, %issuer, %why, "refused a message");
+    }
+
+    /// Whether a message that is not in memory was decided before: it was here, or a milestone whose messages are
+    /// known confirmed it, or it is the last of its issuer's that counts.
+    pub(super) async fn was_settled(&self, id: &Id) -> Result<bool, CoreError> {
+        Ok(self.store.messages.has(*id).await?
+            || self.store.confirmations.has(*id).await?
+            || self.frontier.values().any(|(_, last)| last == id))
     }
 
     /// Inserts a message whose signature is good.
@@ -52,54 +154,68 @@ impl<E: Disk + Spawner> Core<E> {
         let id = message.id();
         let mut settled = BTreeSet::new();
         for parent in &message.parents {
-            if !self.dag.contains(parent) && self.store.messages.has(*parent).await? {
+            if !self.dag.contains(parent) && self.was_settled(parent).await? {
                 settled.insert(*parent);
             }
         }
+        self.enrol(&message).await?;
         let again = Arc::clone(&message);
         match self.dag.insert(message, &settled) {
             Ok(Insertion::Known) => {}
             Ok(Insertion::Pending { missing }) => {
                 self.wanted.remove(&id);
                 for parent in missing {
-                    self.want(parent, delay);
+                    self.want_from(parent, delay, Source::Issuer(again.issuer));
                 }
             }
-            Ok(Insertion::Connected { vertices, evidence }) => {
-                for e in &evidence {
-                    self.counts.equivocations += 1;
-                    warn!(issuer = %e.issuer, sequence = e.sequence, first = %e.first, second = %e.second, "an issuer signed two messages of one sequence");
-                }
-                for vertex in vertices {
-                    self.save(&vertex).await?;
-                    self.wanted.remove(&vertex.id());
-                }
-                self.grown = true;
-                self.next_announce = self.next_announce.min(self.context.current() + ANNOUNCE_BUSY);
-                self.bell.notify_one();
-            }
+            Ok(connected @ Insertion::Connected { .. }) => self.connected(connected).await?,
             Err(InsertError::PendingFull { .. } | InsertError::IssuerPendingFull { .. }) if delay.is_zero() && self.make_room() => {
                 Box::pin(self.insert(again, delay)).await?;
             }
             Err(why) => {
-                self.counts.refused += 1;
+                self.rates.forget(&id);
                 self.wanted.remove(&id);
-                debug!(message = %id, %why, "refused a message");
+                self.refuse(id, again.issuer, why.into());
             }
         }
+        Ok(())
+    }
+
+    /// Takes note of what the graph connected.
+    async fn connected(&mut self, insertion: Insertion<Arc<Message>>) -> Result<(), CoreError> {
+        let Insertion::Connected { vertices, evidence } = insertion else { return Ok(()) };
+        for e in &evidence {
+            self.counts.equivocations += 1;
+            self.prove(e).await?;
+            self.rivals.extend([e.first, e.second]);
+            warn!(issuer = %e.issuer, sequence = e.sequence, first = %e.first, second = %e.second, "an issuer signed two messages of one sequence");
+        }
+        for vertex in vertices {
+            self.save(&vertex).await?;
+            self.count_in(&vertex);
+            self.wanted.remove(&vertex.id());
+        }
+        self.grown = true;
+        self.next_announce = self.next_announce.min(self.context.current() + ANNOUNCE_BUSY);
+        self.bell.notify_one();
         Ok(())
     }
 
     /// Drops pending messages that nobody waits for, to take in one that was asked for; gives whether any was
     /// there. They come again with the next announcement.
     fn make_room(&mut self) -> bool {
-        let tips = self.dag.pending_tips();
-        tips.iter().take(ROOM).filter(|id| self.dag.drop_pending(id)).count() > 0
+        let mut dropped = false;
+        for id in self.dag.pending_tips().iter().take(ROOM) {
+            self.rates.forget(id);
+            dropped |= self.dag.drop_pending(id);
+        }
+        dropped
     }
 
     /// Writes a connected message. Durable with the next sync.
     pub(super) async fn save(&mut self, message: &Message) -> Result<(), CoreError> {
         let index = self.store.messages.append(message.id(), &message.bytes().to_vec()).await?;
+        self.stored_bytes += message.bytes().len() as u64;
         self.arrivals.insert(message.id(), index);
         self.unconfirmed.insert(index);
         Ok(())
@@ -126,10 +242,7 @@ impl<E: Disk + Spawner> Core<E> {
         self.counts.pulled += frame.0.len() as u64;
         self.wanted.remove(&key);
         // oldest first, so that one answer does not ask for its own members
-        for message in frame.0.into_iter().rev() {
-            self.admit(message, Duration::ZERO).await?;
-        }
-        Ok(())
+        self.admit_all(frame.0.into_iter().rev().collect(), Duration::ZERO).await
     }
 
     /// Answers a pull: the message, then its nearest ancestors. No answer means "not here".

@@ -1,14 +1,15 @@
 //! Milestones before they are final: what each would confirm, and the state it would lead to.
 
 use super::actor::{Core, CoreError, Job};
+use super::refused::Refused;
 use super::request::Link;
 use crate::state::Speculation;
 use crate::store::Disk;
 use commonware_runtime::Spawner;
 use dag::CutError;
-use ledger::Key;
+use ledger::Rules;
 use protocol::merkle::Range;
-use protocol::{Id, Message, Milestone, Unsigned};
+use protocol::{Id, Message, Milestone, PublicKey, Unsigned};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,8 @@ pub(crate) struct Cut {
     pub(crate) state: Speculation,
     /// History up to and including it.
     pub(crate) range: Range,
+    /// Orders and evidence in it that have no effect.
+    pub(crate) refused: Refused,
 }
 
 /// What becomes of a chain of milestones.
@@ -50,6 +53,9 @@ pub(crate) enum Evaluation {
     /// It can never hold.
     Fails(&'static str),
 }
+
+/// Each issuer's next sequence, and its last message that counted.
+pub(super) type Frontier = BTreeMap<PublicKey, (u64, Id)>;
 
 /// What a milestone builds on.
 struct Base {
@@ -76,7 +82,11 @@ impl<E: Disk + Spawner> Core<E> {
                 for id in missing {
                     self.want(id, TIP_DELAY);
                 }
-                self.jobs.push(job);
+                let blindly = !self.defences.availability && matches!(job, Job::Verify { .. });
+                match blindly {
+                    true => self.conclude(job, true).await?,
+                    false => self.jobs.push(job),
+                }
             }
             evaluation => self.conclude(job, matches!(evaluation, Evaluation::Holds)).await?,
         }
@@ -156,18 +166,23 @@ impl<E: Disk + Spawner> Core<E> {
                 false => Evaluation::Waits(Vec::new()),
             });
         };
+        let elected = match m.height == base.height + 1 {
+            true => self.elected(m.height, base.state.as_ref()).await?,
+            false => None,
+        };
         let rules = [
             (m.height == base.height + 1, "its height is not its parent's plus one"),
             (m.time_ms > base.time_ms, "its time is not after its parent's"),
             (m.subnet == self.genesis.subnet, "it is of another subnet"),
-            (m.epoch == 0 && m.next_committee.is_none(), "it is of an epoch that has not begun"),
+            (m.epoch == self.epoch_of(m.height), "it is of another epoch than its height"),
+            (m.next_committee == elected, "it does not name the committee that is elected"),
             (m.state_root == base.state_root, "its state root is not the state after its parent"),
             (m.history_root == base.range.root(), "its history root is not its parents' tree"),
         ];
         if let Some((_, why)) = rules.iter().find(|(holds, _)| !holds) {
             return Ok(Evaluation::Fails(why));
         }
-        let confirms = match self.confirms(&m.tips, &m.parent, base.state.as_ref()).await? {
+        let confirms = match self.confirms(&m.tips, &m.parent) {
             Ok(confirms) => confirms,
             Err(CutError::Unknown(missing)) => {
                 for tip in &missing {
@@ -183,11 +198,13 @@ impl<E: Disk + Spawner> Core<E> {
             return Ok(Evaluation::Fails("its messages root is not the order of its tips' past cone"));
         }
         let messages: Vec<Arc<Message>> = confirms.counted.iter().filter_map(|id| self.dag.get(id).cloned()).collect();
-        let state = self.state.speculate(base.state.as_ref(), m.height, &messages).await?;
+        let ledger_rules = self.ledger_rules(m.epoch);
+        let (state, refused) =
+            self.state.speculate(base.state.as_ref(), m.height, &ledger_rules, &messages, m.next_committee.as_deref()).await?;
         let mut range = base.range;
         range.push(Milestone::history_leaf(&link.digest));
         let Confirms { ids, counted, void } = confirms;
-        self.cuts.insert(link.digest, Cut { milestone: Arc::clone(m), ids, counted, void, state, range });
+        self.cuts.insert(link.digest, Cut { milestone: Arc::clone(m), ids, counted, void, state, range, refused });
         Ok(Evaluation::Holds)
     }
 
@@ -197,28 +214,46 @@ impl<E: Disk + Spawner> Core<E> {
             return Ok(None);
         };
         let tips = {
-            let above = self.above(&parent.digest);
-            self.dag.proposal(&|id| above.iter().any(|ids| ids.contains(id)))
+            let (above, frontier) = (self.above(&parent.digest), self.frontier_after(&parent.digest));
+            self.dag.proposal(&|id| self.is_settled(id, &above, &frontier))
         };
         if tips.is_empty() && !heartbeat {
             return Ok(None);
         }
-        let Ok(confirms) = self.confirms(&tips, &parent.digest, base.state.as_ref()).await? else {
+        let Ok(confirms) = self.confirms(&tips, &parent.digest) else {
             return Ok(None);
         };
         Ok(Some(Milestone {
             subnet: self.genesis.subnet,
             parent: parent.digest,
             height: base.height + 1,
-            epoch: 0,
+            epoch: self.epoch_of(base.height + 1),
             time_ms: now_ms.max(base.time_ms + 1),
             tips,
             message_count: confirms.counted.len() as u64,
             messages_root: Milestone::root_of_messages(&confirms.counted),
             state_root: base.state_root,
             history_root: base.range.root(),
-            next_committee: None,
+            next_committee: self.elected(base.height + 1, base.state.as_ref()).await?,
         }))
+    }
+
+    /// The epoch that a height belongs to.
+    pub(super) const fn epoch_of(&self, height: u64) -> u64 {
+        height / self.genesis.parameters.epoch_milestones
+    }
+
+    /// The committee that a milestone of this height must name, after the state of its parent.
+    async fn elected(&self, height: u64, state: Option<&Speculation>) -> Result<Option<Vec<PublicKey>>, CoreError> {
+        if self.epoch_of(height) == self.epoch_of(height + 1) {
+            return Ok(None);
+        }
+        Ok(Some(self.state.elect(state, &self.ledger_rules(self.epoch_of(height))).await?))
+    }
+
+    /// The ledger's rules in an epoch.
+    pub(super) const fn ledger_rules(&self, epoch: u64) -> Rules<'_> {
+        Rules { network: &self.network, subnet: self.genesis.subnet, epoch, parameters: &self.genesis.parameters }
     }
 
     /// What a milestone with this parent builds on; `None` if the parent does not hold (yet).
@@ -256,22 +291,38 @@ impl<E: Disk + Spawner> Core<E> {
     }
 
     /// The new past cone of `tips` on top of `parent`, in order, with conflicts decided.
-    async fn confirms(&self, tips: &[Id], parent: &Id, state: Option<&Speculation>) -> Result<Result<Confirms, CutError>, CoreError> {
-        let above = self.above(parent);
-        let ordered = match self.dag.cut(tips, &|id| above.iter().any(|ids| ids.contains(id))) {
-            Ok(ordered) => ordered,
-            Err(why) => return Ok(Err(why)),
-        };
+    fn confirms(&self, tips: &[Id], parent: &Id) -> Result<Confirms, CutError> {
+        let (above, frontier) = (self.above(parent), self.frontier_after(parent));
+        let ordered = self.dag.cut(tips, &|id| self.is_settled(id, &above, &frontier))?;
         let messages: Vec<&Arc<Message>> = ordered.iter().filter_map(|id| self.dag.get(id)).collect();
-        let issuers: BTreeSet<_> = messages.iter().map(|m| m.issuer).collect();
-        let accounts = self.state.read(state, issuers.iter().map(|i| Key::Account(*i)).collect()).await?;
-        let mut frontier = BTreeMap::new();
-        for issuer in issuers {
-            if let Some(account) = ledger::read_account(&accounts, issuer).map_err(crate::state::StateError::from)? {
-                frontier.insert(issuer, (account.next_sequence, account.last));
+        let settled = match self.defences.conflicts {
+            true => dag::settle(Unsigned::root(self.network), messages, &frontier),
+            false => dag::Settled { counted: ordered.clone(), void: Vec::new() },
+        };
+        Ok(Confirms { ids: ordered.into_iter().collect(), counted: settled.counted, void: settled.void })
+    }
+
+    /// Whether no milestone on top of those in `above` can confirm a message: one of them does, or its issuer has gone
+    /// past its sequence. The latter keeps whoever no longer has the old messages in step with whoever has.
+    fn is_settled(&self, id: &Id, above: &[&BTreeSet<Id>], frontier: &Frontier) -> bool {
+        let passed = |m: &Arc<Message>| frontier.get(&m.issuer).is_some_and(|(next, _)| m.sequence < *next);
+        above.iter().any(|ids| ids.contains(id)) || (self.defences.archive && self.defences.conflicts && self.dag.get(id).is_some_and(passed))
+    }
+
+    /// Each issuer's next sequence and last message that counted, after the milestone of `digest`.
+    fn frontier_after(&self, digest: &Id) -> Frontier {
+        let mut cuts = Vec::new();
+        let mut at = digest;
+        while let Some(cut) = self.cuts.get(at) {
+            cuts.push(cut);
+            at = &cut.milestone.parent;
+        }
+        let mut frontier = self.frontier.clone();
+        for id in cuts.iter().rev().flat_map(|cut| &cut.counted) {
+            if let Some(m) = self.dag.get(id) {
+                frontier.insert(m.issuer, (m.sequence + 1, *id));
             }
         }
-        let settled = dag::settle(Unsigned::root(self.network), messages, &frontier);
-        Ok(Ok(Confirms { ids: ordered.into_iter().collect(), counted: settled.counted, void: settled.void }))
+        frontier
     }
 }

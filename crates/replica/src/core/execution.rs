@@ -3,13 +3,16 @@
 use super::actor::{Core, CoreError};
 use super::cuts::{Cut, Evaluation, Executed};
 use super::request::Link;
+use crate::epochs::{Cue, Entry};
 use crate::handle::{Confirmed, Event};
 use crate::state::Speculation;
 use crate::store::{Confirmation, CutRecord, Disk};
+use crate::wire;
+use commonware_consensus::types::Height;
 use commonware_runtime::Spawner;
 use commonware_utils::{Acknowledgement as _, acknowledgement::Exact};
 use ledger::Key;
-use protocol::{Encode, Id, Milestone, merkle};
+use protocol::{Encode, Handover, Id, Message, Milestone, PublicKey, merkle};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -29,8 +32,16 @@ pub(super) struct Uncommitted {
     /// The states after them, in order. None is applied before everything it was made from is durable.
     states: Vec<(u64, Speculation)>,
     acks: Vec<Exact>,
+    /// The last epoch that they close.
+    closed: Option<u64>,
     /// When they must be committed.
     pub(super) due: Option<SystemTime>,
+}
+
+impl Uncommitted {
+    pub(super) fn is_empty(&self) -> bool {
+        self.states.is_empty() && self.acks.is_empty()
+    }
 }
 
 impl<E: Disk + Spawner> Core<E> {
@@ -79,7 +90,7 @@ impl<E: Disk + Spawner> Core<E> {
         if waiting.states.len() < UNCOMMITTED_MAX && now < due {
             return Ok(());
         }
-        let Uncommitted { states, acks, .. } = std::mem::take(waiting);
+        let Uncommitted { states, acks, closed, .. } = std::mem::take(waiting);
         self.store.sync_messages().await?;
         self.store.sync_execution().await?;
         for (height, state) in &states {
@@ -88,6 +99,10 @@ impl<E: Disk + Spawner> Core<E> {
         self.state.commit().await?;
         self.executed.state = None;
         acks.into_iter().for_each(|ack| ack.acknowledge());
+        self.raise_summit().await?;
+        if let Some(epoch) = closed {
+            let _ = self.outlets.cues.send(Cue::Forget(epoch));
+        }
         Ok(())
     }
 
@@ -98,28 +113,74 @@ impl<E: Disk + Spawner> Core<E> {
         let height = cut.milestone.height;
         let all: Vec<_> = cut.counted.iter().chain(&cut.void).copied().collect();
         let confirmed = self.describe(&cut);
+        for c in confirmed.iter() {
+            self.frontier.insert(c.issuer, (c.sequence + 1, c.id));
+        }
         self.dag.confirm(&all, height);
+        let rivals = self.defences.conflicts && self.settle_rivals(height);
         for id in &all {
             if let Some(index) = self.arrivals.remove(id) {
                 self.unconfirmed.remove(&index);
             }
         }
-        self.record(link, &cut).await?;
-        self.uncommitted.states.push((height, cut.state.clone()));
-        self.executed = Executed { height, digest: link.digest, time_ms: cut.milestone.time_ms, range: cut.range, state: Some(cut.state) };
-        self.drop_orphans();
-        self.dag.forget(height.saturating_sub(self.limits.keep_milestones));
         if let Some(own) = confirmed.iter().rev().find(|c| c.issuer == self.me) {
             self.own.counted = own.sequence + 1;
         }
+        while self.own.payloads.front().is_some_and(|(sequence, _)| *sequence < self.own.counted) {
+            self.own.payloads.pop_front();
+        }
+        self.record(link, &cut).await?;
+        self.uncommitted.states.push((height, cut.state.clone()));
+        self.executed = Executed { height, digest: link.digest, time_ms: cut.milestone.time_ms, range: cut.range, state: Some(cut.state) };
+        self.counts.orders_refused += cut.refused.count();
+        self.counts.last_refused.take(cut.refused);
+        if let Some(committee) = &cut.milestone.next_committee {
+            self.close_epoch(link, committee.clone()).await?;
+        }
+        self.drop_orphans();
+        self.dag.forget(height.saturating_sub(self.limits.keep_milestones));
         if let Some(own) = confirmed.iter().rev().find(|c| c.issuer == self.me && c.sequence >= self.own.next_sequence) {
             // issued before the data directory was restored from an older copy: go on after it
             self.own.next_sequence = own.sequence + 1;
             self.own.last = own.id;
-        } else if self.own_chain_is_void(&cut.void) {
+        } else if (rivals || !cut.void.is_empty()) && self.own_chain_is_void() {
             self.rejoin().await?;
         }
         Ok(Event::Milestone { height, digest: link.digest, time_ms: cut.milestone.time_ms, confirmed })
+    }
+
+    /// Rivals of what counts now are void, without any milestone saying so. Gives whether there were any.
+    fn settle_rivals(&mut self, height: u64) -> bool {
+        let (dag, frontier) = (&self.dag, &self.frontier);
+        let passed = |m: &Arc<Message>| frontier.get(&m.issuer).is_some_and(|(next, _)| m.sequence < *next);
+        let void: Vec<Id> = self.rivals.iter().filter(|id| dag.get(id).is_none_or(passed)).copied().collect();
+        for id in &void {
+            self.rivals.remove(id);
+            if let Some(index) = self.arrivals.remove(id) {
+                self.unconfirmed.remove(&index);
+            }
+        }
+        self.dag.confirm(&void, height);
+        !void.is_empty()
+    }
+
+    /// A closing milestone is executed: keeps what hands the committee over, and begins the next epoch.
+    async fn close_epoch(&mut self, link: &Link, committee: Vec<PublicKey>) -> Result<(), CoreError> {
+        let epoch = link.milestone.epoch;
+        let certificate = self.chain.get_finalization(Height::new(link.milestone.height)).await;
+        match certificate.as_ref().and_then(wire::finalization) {
+            Some(finalization) => {
+                let handover = Handover { milestone: (*link.milestone).clone(), finalization };
+                self.store.handovers.put(epoch, link.digest, &handover.encode()).await?;
+            }
+            // found again when it is asked for
+            None => tracing::warn!(epoch, "the closing milestone's certificate is not here yet"),
+        }
+        let previous = Some(std::mem::replace(&mut self.committee, committee.clone()));
+        self.tell_addresses(previous.as_deref().unwrap_or_default()).await?;
+        let _ = self.outlets.cues.send(Cue::Enter(Entry { epoch: epoch + 1, committee, previous, boundary: link.digest }));
+        self.uncommitted.closed = Some(epoch);
+        Ok(())
     }
 
     /// Forgets verified milestones that do not build on the executed one: their states can no longer be read.
@@ -145,14 +206,19 @@ impl<E: Disk + Spawner> Core<E> {
     async fn record(&mut self, link: &Link, cut: &Cut) -> Result<(), CoreError> {
         let height = cut.milestone.height;
         let again = height < self.store.cuts.next();
+        let before = self.store.confirmations.next();
         let places = (0u64..).zip(&cut.counted).map(|(i, id)| (*id, Some(i))).chain(cut.void.iter().map(|id| (*id, None)));
         for (id, index) in places {
             if !again || !self.store.confirmations.has(id).await? {
-                self.store.confirmations.append(id, &Confirmation { height, index }.encode()).await?;
+                let meter_us = self.meter_of(id).await?;
+                self.store.confirmations.append(id, &Confirmation { height, index, meter_us }.encode()).await?;
             }
         }
         let floor = self.unconfirmed.first().copied().unwrap_or_else(|| self.store.messages.next());
-        let record = CutRecord { floor, milestone: (*cut.milestone).clone(), counted: cut.counted.clone(), void: cut.void.clone() };
+        let payload_floor = self.own.payloads.front().map_or_else(|| self.store.payloads.next(), |(_, index)| *index);
+        let (bytes, counted, void) = (self.stored_bytes, cut.counted.clone(), cut.void.clone());
+        let record = CutRecord { floor, payload_floor, confirmations: before, bytes, counted, void };
+        self.store.headers.put(height, link.digest, &cut.milestone.encode()).await?;
         self.store.cuts.put(height, link.digest, &record.encode()).await?;
         let mut range = self.executed.range.clone();
         let nodes = range.push(Milestone::history_leaf(&link.digest));
@@ -162,17 +228,15 @@ impl<E: Disk + Spawner> Core<E> {
         Ok(())
     }
 
-    /// Whether the unconfirmed end of the own chain builds on a message that is void.
-    fn own_chain_is_void(&self, void: &[Id]) -> bool {
+    /// Whether the unconfirmed end of the own chain does not build on the last own message that counts.
+    fn own_chain_is_void(&self) -> bool {
+        let Some((_, last)) = self.frontier.get(&self.me) else { return false };
         let mut at = self.own.last;
-        while let Some(message) = self.dag.get(&at) {
-            if void.contains(&at) {
-                return true;
-            }
-            let (false, Some(previous)) = (self.dag.is_confirmed(&at), message.previous()) else { return false };
+        while let Some(message) = self.dag.get(&at).filter(|_| !self.dag.is_confirmed(&at)) {
+            let Some(previous) = message.previous() else { return false };
             at = *previous;
         }
-        false
+        at != *last
     }
 
     /// Own messages turned out void, as after a data directory was restored from an old copy: goes on from

@@ -9,17 +9,24 @@ use dag::Insertion;
 use protocol::{Batch, Body, Decode, Encode, Id, Unsigned};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Own messages that may wait for a milestone. A node that is cut off keeps issuing up to here; what comes
 /// then stays in the site's log. Peers can hold as many pending (see `PENDING` in the startup), so a long
 /// chain merges when the node is back.
-pub const OWN_UNCONFIRMED_MAX: u64 = 8192;
+pub use protocol::limits::OWN_UNCONFIRMED_MAX;
 
 /// Milliseconds since 1970.
 pub(crate) fn unix_ms(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// `time` as a clock shows it that is ahead by `offset_ms`, or behind if it is negative.
+pub(crate) fn shifted(time: SystemTime, offset_ms: i64) -> SystemTime {
+    let by = Duration::from_millis(offset_ms.unsigned_abs());
+    let moved = if offset_ms < 0 { time.checked_sub(by) } else { time.checked_add(by) };
+    moved.unwrap_or(time)
 }
 
 impl<E: Disk + Spawner> Core<E> {
@@ -31,14 +38,20 @@ impl<E: Disk + Spawner> Core<E> {
         reply: oneshot::Sender<Result<Id, IssueError>>,
     ) -> Result<(), CoreError> {
         let waiting = self.own.next_sequence.saturating_sub(self.own.counted);
-        let refusal = if waiting >= OWN_UNCONFIRMED_MAX { Err(IssueError::Backlog(waiting)) } else { check(&body, payload.as_deref()) };
+        let refusal = if !self.may_issue(self.me).await? {
+            Err(IssueError::Stranger(self.me))
+        } else if waiting >= OWN_UNCONFIRMED_MAX {
+            Err(IssueError::Backlog(waiting))
+        } else {
+            check(&body, payload.as_deref())
+        };
         if let Err(why) = refusal {
             let _ = reply.send(Err(why));
             return Ok(());
         }
         let blob = match &body {
             Body::Readings { blob, .. } => Some(*blob),
-            Body::Data(_) => None,
+            _ => None,
         };
         let unsigned = Unsigned {
             network: self.network,
@@ -46,18 +59,28 @@ impl<E: Disk + Spawner> Core<E> {
             issuer: self.me,
             sequence: self.own.next_sequence,
             parents: self.dag.parents_for(&self.me, self.own.last),
-            issued_at_ms: unix_ms(self.context.current()),
+            issued_at_ms: unix_ms(shifted(self.context.current(), self.clock_offset_ms)),
             votes: Vec::new(),
             body,
             pow_nonce: 0,
+        };
+        let unsigned = match self.metered(unsigned).await? {
+            Ok(unsigned) => unsigned,
+            Err(why) => {
+                let _ = reply.send(Err(why));
+                return Ok(());
+            }
         };
         let message = Arc::new(unsigned.sign(&self.key));
         let id = message.id();
         if let (Some(blob), Some(payload)) = (blob, payload) {
             let mut record = id.encode();
             record.extend_from_slice(&payload);
-            self.store.payloads.append(blob, &record).await?;
+            let place = self.store.payloads.append(blob, &record).await?;
+            self.own.payloads.push_back((message.sequence, place));
+            self.stored_bytes += record.len() as u64;
         }
+        self.enrol(&message).await?;
         if !matches!(self.dag.insert(Arc::clone(&message), &BTreeSet::from([self.own.last])), Ok(Insertion::Connected { .. })) {
             return Err(CoreError::Inconsistent("an own message does not fit the graph"));
         }
@@ -97,7 +120,7 @@ fn check(body: &Body, payload: Option<&[u8]>) -> Result<(), IssueError> {
         (Body::Readings { blob, bytes, .. }, Some(payload)) if Batch::blob_digest(payload) == *blob && payload.len() == *bytes as usize => {
             Ok(())
         }
-        (Body::Data(_), None) => Ok(()),
+        (Body::Data(_) | Body::Orders(_) | Body::Evidence(_), None) => Ok(()),
         _ => Err(IssueError::Payload),
     }
 }

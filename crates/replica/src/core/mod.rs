@@ -13,19 +13,34 @@
 //!   effects before marshal's acknowledgement. Syncs are shared: by all messages issued in a round, by the
 //!   milestones of a quarter of a second.
 //! - Nothing here panics on what a peer sends: it is refused, counted, and at most the peer is blocked.
+//! - The verdict on a message is a function of the chain below it, the same on every node (`rates`, `metering`); what is
+//!   taken unasked is each node's own affair (`allowances`).
 
 mod actor;
+mod addresses;
 mod admission;
+mod allowances;
 mod cuts;
 mod execution;
 mod issuing;
+mod metering;
+mod offences;
+mod proofs;
 mod queries;
+mod rates;
+mod refusal;
+mod refused;
 mod request;
+mod retention;
+mod stakes;
 mod startup;
+mod wanted;
 
 pub(crate) use actor::{ANNOUNCED_MAX, Core, CoreError, Limits, Outlets};
 pub(crate) use execution::ACKS_MAX;
 pub use issuing::OWN_UNCONFIRMED_MAX;
-pub(crate) use issuing::unix_ms;
+pub(crate) use issuing::{shifted, unix_ms};
+pub(crate) use refused::Refused;
 pub(crate) use request::{Finalized, Link, Request, Requests};
+pub use retention::Retention;
 pub(crate) use startup::{Setup, history};

@@ -1,6 +1,7 @@
 //! Answers to the rest of the process.
 
 use super::actor::{Core, CoreError};
+use super::refusal::Refusal;
 use super::request::Request;
 use crate::handle::{Evidence, EvidenceError, MessageRecord, MilestoneRecord, OwnPayload, Standing, Status};
 use crate::store::{Confirmation, CutRecord, Disk};
@@ -9,14 +10,14 @@ use commonware_consensus::types::Height;
 use commonware_runtime::Spawner;
 use ledger::Key;
 use protocol::receipt::Anchor;
-use protocol::{Finalization, Id, Milestone, merkle};
+use protocol::{Finalization, Handover, Id, Message, Milestone, merkle};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Records in one answer.
 const ANSWER_MAX: usize = 1000;
 /// Milestones after the confirming one that are searched for a certificate. Consensus certifies nearly
 /// every milestone; those that it skips are certified by a successor.
-const CERTIFICATE_WITHIN: u64 = 256;
+pub(super) const CERTIFICATE_WITHIN: u64 = 256;
 
 impl<E: Disk + Spawner> Core<E> {
     pub(super) async fn answer(&mut self, query: Request) -> Result<(), CoreError> {
@@ -43,7 +44,16 @@ impl<E: Disk + Spawner> Core<E> {
             Request::OwnPayloads { before, limit, reply } => {
                 let _ = reply.send(self.own_payloads(before, limit).await?);
             }
-            _ => {}
+            Request::StateProof { key, reply } => {
+                let _ = reply.send(self.state_proof(key).await?);
+            }
+            Request::Head { from_epoch, reply } => {
+                let _ = reply.send(self.head(from_epoch).await?);
+            }
+            Request::Sync { question, reply } => {
+                let _ = reply.send(self.answer_sync(&question).await?);
+            }
+            other => self.answer_stakes(other).await?,
         }
         Ok(())
     }
@@ -57,7 +67,11 @@ impl<E: Disk + Spawner> Core<E> {
             digest: self.executed.digest,
             milestone_ms: self.executed.time_ms,
             state_root: self.state_root()?,
-            epoch: 0,
+            epoch: self.epoch_of(self.executed.height + 1),
+            committee: self.committee.clone(),
+            validator: self.committee.contains(&self.me),
+            cut_off: self.cut_off(),
+            orders_refused: self.counts.orders_refused,
             messages: totals.messages,
             readings: totals.readings,
             issued: self.own.issued,
@@ -65,8 +79,10 @@ impl<E: Disk + Spawner> Core<E> {
             tips: self.dag.tips().len(),
             unconfirmed: self.dag.unconfirmed(),
             pending: self.dag.pending(),
+            wanted: self.wanted.len(),
             equivocations: self.counts.equivocations,
-            refused: self.counts.refused,
+            refused: self.counts.refusals.values().sum(),
+            refusals: Refusal::KINDS.iter().map(|kind| (*kind, self.counts.refusals.get(kind).copied().unwrap_or(0))).collect(),
             pulled: self.counts.pulled,
         })
     }
@@ -81,17 +97,20 @@ impl<E: Disk + Spawner> Core<E> {
         }
     }
 
-    async fn standing(&self, id: Id) -> Result<Standing, CoreError> {
+    async fn standing(&self, id: Id, message: &Message) -> Result<Standing, CoreError> {
+        let passed = self.frontier.get(&message.issuer).is_some_and(|(next, _)| message.sequence < *next);
         Ok(match self.confirmation(id).await? {
+            None if passed => Standing::Settled,
             None => Standing::Pending,
-            Some(Confirmation { height, index: Some(index) }) => Standing::Confirmed { height, index },
-            Some(Confirmation { height, index: None }) => Standing::Void { height },
+            Some(Confirmation { height, index: Some(index), .. }) => Standing::Confirmed { height, index },
+            Some(Confirmation { height, index: None, .. }) => Standing::Void { height },
         })
     }
 
     async fn record_of(&self, id: Id) -> Result<Option<MessageRecord>, CoreError> {
         let Some(message) = self.find(id).await? else { return Ok(None) };
-        Ok(Some(MessageRecord { message, standing: self.standing(id).await? }))
+        let standing = self.standing(id, &message).await?;
+        Ok(Some(MessageRecord { message, standing }))
     }
 
     async fn recent(&self, limit: usize) -> Result<Vec<MessageRecord>, CoreError> {
@@ -100,14 +119,14 @@ impl<E: Disk + Spawner> Core<E> {
         for index in (0..next).rev().take(limit.min(ANSWER_MAX)) {
             if let Some(bytes) = self.store.messages.at(index).await? {
                 let message = self.stored(&bytes)?;
-                let standing = self.standing(message.id()).await?;
+                let standing = self.standing(message.id(), &message).await?;
                 records.push(MessageRecord { message, standing });
             }
         }
         Ok(records)
     }
 
-    async fn cut(&self, height: u64) -> Result<Option<CutRecord>, CoreError> {
+    pub(crate) async fn cut(&self, height: u64) -> Result<Option<CutRecord>, CoreError> {
         if height > self.executed.height {
             return Ok(None);
         }
@@ -117,27 +136,39 @@ impl<E: Disk + Spawner> Core<E> {
         })
     }
 
-    async fn milestone(&self, height: u64) -> Result<Option<MilestoneRecord>, CoreError> {
+    /// An executed milestone.
+    pub(crate) async fn header(&self, height: u64) -> Result<Option<Milestone>, CoreError> {
         if height == 0 {
-            let milestone = self.genesis.milestone();
-            return Ok(Some(MilestoneRecord { digest: milestone.digest(), milestone, messages: Vec::new(), void: Vec::new() }));
+            return Ok(Some(self.genesis.milestone()));
         }
-        Ok(self.cut(height).await?.map(|cut| MilestoneRecord {
-            digest: cut.milestone.digest(),
-            milestone: cut.milestone,
-            messages: cut.counted,
-            void: cut.void,
-        }))
+        if height > self.executed.height {
+            return Ok(None);
+        }
+        Ok(match self.store.headers.at(height).await? {
+            Some(bytes) => Some(self.store.headers.decode(&bytes)?),
+            None => None,
+        })
+    }
+
+    async fn milestone(&self, height: u64) -> Result<Option<MilestoneRecord>, CoreError> {
+        let Some(milestone) = self.header(height).await? else { return Ok(None) };
+        let (pruned, messages, void) = match self.cut(height).await? {
+            Some(cut) => (false, cut.counted, cut.void),
+            None => (height > 0, Vec::new(), Vec::new()),
+        };
+        Ok(Some(MilestoneRecord { digest: milestone.digest(), milestone, messages, void, pruned }))
     }
 
     async fn evidence(&self, id: Id) -> Result<Result<Evidence, EvidenceError>, CoreError> {
         let Some(message) = self.find(id).await? else { return Ok(Err(EvidenceError::Unknown(id))) };
-        let (height, index) = match self.standing(id).await? {
+        let (height, index) = match self.standing(id, &message).await? {
             Standing::Pending => return Ok(Err(EvidenceError::Pending(id))),
+            Standing::Settled => return Ok(Err(EvidenceError::Dropped(id))),
             Standing::Void { .. } => return Ok(Err(EvidenceError::Void(id))),
             Standing::Confirmed { height, index } => (height, index),
         };
-        let cut = self.cut(height).await?.ok_or(CoreError::Inconsistent("a milestone that confirmed a message is missing"))?;
+        let Some(cut) = self.cut(height).await? else { return Ok(Err(EvidenceError::Unknown(id))) };
+        let milestone = self.header(height).await?.ok_or(CoreError::Inconsistent("a milestone that confirmed a message is missing"))?;
         let leaves: Vec<Id> = cut.counted.iter().map(Milestone::message_leaf).collect();
         let path = usize::try_from(index).ok().and_then(|i| merkle::path(&leaves, i));
         let message_path = path.ok_or(CoreError::Inconsistent("a message's place in its milestone is damaged"))?;
@@ -147,15 +178,41 @@ impl<E: Disk + Spawner> Core<E> {
         let anchor = match certified == height {
             true => None,
             false => {
-                let later = self.cut(certified).await?.ok_or(CoreError::Inconsistent("a certified milestone is missing"))?;
-                Some(Anchor { history_path: self.history_path(height, certified).await?, milestone: later.milestone })
+                let later = self.header(certified).await?.ok_or(CoreError::Inconsistent("a certified milestone is missing"))?;
+                Some(Anchor { history_path: self.history_path(height, certified).await?, milestone: later })
             }
         };
-        Ok(Ok(Evidence { message, message_index: index, message_path, milestone: cut.milestone, anchor, finalization }))
+        let handovers = match self.handovers(finalization.epoch).await? {
+            Ok(handovers) => handovers,
+            Err(epoch) => return Ok(Err(EvidenceError::Handover(epoch))),
+        };
+        Ok(Ok(Evidence { message, message_index: index, message_path, milestone, anchor, finalization, handovers }))
+    }
+
+    /// What leads a verifier from the genesis to the committee of `epoch`; else the epoch whose end is not here.
+    pub(super) async fn handovers(&self, epoch: u64) -> Result<Result<Vec<Handover>, u64>, CoreError> {
+        let mut handovers = Vec::new();
+        for earlier in 0..epoch {
+            let Some(handover) = self.handover(earlier).await? else { return Ok(Err(earlier)) };
+            handovers.push(handover);
+        }
+        Ok(Ok(handovers))
+    }
+
+    /// The end of an epoch, as a stranger can check it.
+    pub(crate) async fn handover(&self, epoch: u64) -> Result<Option<Handover>, CoreError> {
+        if let Some(stored) = self.store.handovers.at(epoch).await? {
+            return Ok(Some(self.store.handovers.decode(&stored)?));
+        }
+        let height = (epoch + 1) * self.genesis.parameters.epoch_milestones - 1;
+        let Some(milestone) = self.header(height).await? else { return Ok(None) };
+        let certificate = self.chain.get_finalization(Height::new(height)).await;
+        let finalization = certificate.as_ref().and_then(wire::finalization);
+        Ok(finalization.map(|finalization| Handover { milestone, finalization }))
     }
 
     /// The first certificate on a milestone of at least `height`.
-    async fn certificate(&self, height: u64) -> Result<Option<(u64, Finalization)>, CoreError> {
+    pub(super) async fn certificate(&self, height: u64) -> Result<Option<(u64, Finalization)>, CoreError> {
         let last = self.executed.height.min(height.saturating_add(CERTIFICATE_WITHIN));
         for h in height..=last {
             if let Some(certificate) = self.chain.get_finalization(Height::new(h)).await {
@@ -167,7 +224,7 @@ impl<E: Disk + Spawner> Core<E> {
     }
 
     /// From milestone `index` to the history root in milestone `size`.
-    async fn history_path(&self, index: u64, size: u64) -> Result<Vec<Id>, CoreError> {
+    pub(super) async fn history_path(&self, index: u64, size: u64) -> Result<Vec<Id>, CoreError> {
         let mut asked = Vec::new();
         let _ = merkle::path_from(index, size, &mut |level, at| {
             asked.push((level, at));

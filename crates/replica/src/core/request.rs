@@ -1,6 +1,10 @@
 //! What the core is asked.
 
-use crate::handle::{Event, Evidence, EvidenceError, IssueError, MessageRecord, MilestoneRecord, OwnPayload, Status};
+use crate::handle::{EpochRecord, Event, Evidence, EvidenceError, IssueError, MessageRecord, MilestoneRecord, OrderRefusal, OwnPayload};
+use crate::handle::{StakeRecord, Status, ValidatorRecord, WalletRecord};
+use crate::light::Head;
+use crate::proof::{ProofError, StateProof};
+use crate::sync::Reply;
 use crate::wire::Frame;
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_resolver::Outcome;
@@ -60,12 +64,56 @@ pub(crate) enum Request {
         limit: usize,
         reply: oneshot::Sender<Vec<OwnPayload>>,
     },
+    /// Prove a value of the state.
+    StateProof {
+        key: ledger::Key,
+        reply: oneshot::Sender<Result<StateProof, ProofError>>,
+    },
+    /// The newest certified milestone.
+    Head {
+        from_epoch: u64,
+        reply: oneshot::Sender<Option<Head>>,
+    },
+    Epoch {
+        reply: oneshot::Sender<EpochRecord>,
+    },
+    Validators {
+        reply: oneshot::Sender<Vec<ValidatorRecord>>,
+    },
+    Validator {
+        key: protocol::PublicKey,
+        reply: oneshot::Sender<Option<ValidatorRecord>>,
+    },
+    Wallet {
+        key: protocol::PublicKey,
+        reply: oneshot::Sender<WalletRecord>,
+    },
+    Stake {
+        wallet: protocol::PublicKey,
+        validator: protocol::PublicKey,
+        reply: oneshot::Sender<Option<StakeRecord>>,
+    },
+    /// What in a message had no effect.
+    Refusals {
+        message: Id,
+        reply: oneshot::Sender<Vec<OrderRefusal>>,
+    },
+    /// A joining node asks.
+    Sync {
+        question: Vec<u8>,
+        reply: Reply,
+    },
     Subscribe {
         events: mpsc::Sender<Event>,
         reply: oneshot::Sender<()>,
     },
+    /// Consensus saw a validator sign two milestones of one view; unverified.
+    Misbehaviour(Box<protocol::Evidence>),
     /// Messages a peer pushed.
-    Pushed(Frame),
+    Pushed {
+        peer: PublicKey,
+        frame: Frame,
+    },
     /// Tips a peer has; none is a sign of life.
     Announced {
         peer: PublicKey,

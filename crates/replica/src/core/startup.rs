@@ -4,8 +4,14 @@ use super::actor::{Core, CoreError, Counts, Limits, Outlets, Own};
 use super::cuts::Executed;
 use super::execution::Uncommitted;
 use super::issuing::OWN_UNCONFIRMED_MAX;
+use super::offences::Accusations;
+use super::rates::Rates;
+use super::wanted::Wanted;
+use crate::defences::Defences;
+use crate::epochs::{Cue, Entry};
 use crate::state::{State, StateError};
 use crate::store::{Confirmation, CutRecord, Disk, Store, Table};
+use crate::sync::Summits;
 use crate::wire::{Block, Scheme};
 use commonware_consensus::marshal::{core::Mailbox, standard::Standard};
 use commonware_runtime::{Spawner, buffer::paged::CacheRef};
@@ -25,33 +31,47 @@ const PENDING: dag::Limits = dag::Limits { pending_max: 32_768, pending_per_issu
 const _: () = assert!(PENDING.pending_per_issuer_max as u64 > OWN_UNCONFIRMED_MAX);
 
 /// What the core is opened with.
-pub(crate) struct Setup {
+pub(crate) struct Setup<E: Disk> {
     pub(crate) genesis: Genesis,
     pub(crate) key: SecretKey,
     pub(crate) prefix: String,
     pub(crate) limits: Limits,
+    pub(crate) store: Store<E>,
+    pub(crate) defences: Defences,
+    pub(crate) clock_offset_ms: i64,
 }
 
 impl<E: Disk + Spawner> Core<E> {
     /// Opens archive and state and loads what is not confirmed.
     pub(crate) async fn open(
         context: E,
-        setup: Setup,
+        setup: Setup<E>,
         cache: &CacheRef,
         chain: Mailbox<Scheme, Standard<Block>>,
         outlets: Outlets,
         bell: Arc<Notify>,
     ) -> Result<Self, CoreError> {
-        let Setup { genesis, key, prefix, limits } = setup;
+        let Setup { genesis, key, prefix, limits, mut store, defences, clock_offset_ms } = setup;
         let network = genesis.network();
-        let mut store = Store::open(&context, &prefix, cache).await?;
-        let state = State::open(context.child("state"), &prefix, cache).await?;
-        let (executed, floor) = executed(&genesis, &mut store, state.height()).await?;
+        let state = State::open(context.child("state"), &prefix, cache, &genesis).await?;
+        let (executed, last) = executed(&genesis, &mut store, state.height()).await?;
         let now = context.current();
         let me = key.public_key();
         let mut core = Self {
-            issuers: genesis.committee.validators().iter().map(|v| v.key).collect(),
-            own: Own { next_sequence: 0, last: Unsigned::root(network), counted: 0, issued: 0, unsaved: Vec::new(), outbox: Vec::new() },
+            committee: Vec::new(),
+            issuers: BTreeSet::new(),
+            accusations: Accusations::default(),
+            frontier: BTreeMap::new(),
+            rivals: BTreeSet::new(),
+            own: Own {
+                next_sequence: 0,
+                last: Unsigned::root(network),
+                counted: 0,
+                issued: 0,
+                unsaved: Vec::new(),
+                payloads: VecDeque::new(),
+                outbox: Vec::new(),
+            },
             dag: Dag::new(Unsigned::root(network), PENDING),
             arrivals: BTreeMap::new(),
             unconfirmed: BTreeSet::new(),
@@ -59,12 +79,19 @@ impl<E: Disk + Spawner> Core<E> {
             uncommitted: Uncommitted::default(),
             jobs: Vec::new(),
             finalized: VecDeque::new(),
-            wanted: BTreeMap::new(),
+            wanted: Wanted::default(),
             subscribers: Vec::new(),
             counts: Counts::default(),
+            rates: Rates::default(),
             heard: BTreeMap::new(),
             next_push: now,
             next_announce: now,
+            summits: Summits::default(),
+            pushed: Vec::new(),
+            batch_seed: Id::hash(&[b"wattle/batch seed", &key.to_seed()]).0,
+            next_prune: now,
+            pruned: store.cuts.first()?.saturating_sub(1),
+            stored_bytes: last.bytes,
             announced: Vec::new(),
             grown: false,
             context,
@@ -73,6 +100,8 @@ impl<E: Disk + Spawner> Core<E> {
             key,
             me,
             limits,
+            defences,
+            clock_offset_ms,
             store,
             state,
             executed,
@@ -80,9 +109,55 @@ impl<E: Disk + Spawner> Core<E> {
             chain,
             bell,
         };
-        core.load(floor).await?;
+        core.know_issuers().await?;
+        core.load(last.floor).await?;
         core.resume().await?;
+        core.load_payloads(last.payload_floor).await?;
+        core.enter().await?;
         Ok(core)
+    }
+
+    /// Brings what the state says of the registered validators.
+    async fn know_issuers(&mut self) -> Result<(), CoreError> {
+        let state = self.state.read(None, BTreeSet::from([Key::Candidates])).await?;
+        for issuer in ledger::read_candidates(&state).map_err(StateError::from)?.0 {
+            self.may_issue(issuer).await?;
+        }
+        Ok(())
+    }
+
+    /// Begins the epoch of the next milestone.
+    async fn enter(&mut self) -> Result<(), CoreError> {
+        let state = self.state.read(None, BTreeSet::from([Key::Epoch])).await?;
+        let current = ledger::read_epoch(&state).map_err(StateError::from)?;
+        if current.epoch != self.epoch_of(self.executed.height + 1) {
+            return Err(CoreError::Inconsistent("its epoch is not the one of its last milestone"));
+        }
+        let boundary = match current.epoch.checked_sub(1) {
+            None => self.genesis.milestone().digest(),
+            Some(before) => self.closing(before).await?.digest(),
+        };
+        let previous = match current.epoch {
+            0 => None,
+            1 => Some(self.genesis.committee.validators().iter().map(|v| v.key).collect()),
+            epoch => self.closing(epoch - 2).await?.next_committee,
+        };
+        self.committee.clone_from(&current.committee);
+        self.tell_addresses(previous.as_deref().unwrap_or_default()).await?;
+        let entry = Entry { epoch: current.epoch, committee: current.committee, previous, boundary };
+        let before = entry.epoch.checked_sub(1);
+        let _ = self.outlets.cues.send(Cue::Enter(entry));
+        if let Some(before) = before {
+            // a crash may have come before it was forgotten
+            let _ = self.outlets.cues.send(Cue::Forget(before));
+        }
+        Ok(())
+    }
+
+    /// The closing milestone of an epoch that is over.
+    async fn closing(&self, epoch: u64) -> Result<Milestone, CoreError> {
+        let height = (epoch + 1).saturating_mul(self.genesis.parameters.epoch_milestones) - 1;
+        self.header(height).await?.ok_or(CoreError::Inconsistent("a closing milestone is missing"))
     }
 
     /// Fills the graph from the table of messages, which is in causal order.
@@ -92,16 +167,19 @@ impl<E: Disk + Spawner> Core<E> {
             let Some(bytes) = self.store.messages.at(index).await? else { continue };
             let message: Arc<Message> = self.stored(&bytes)?;
             let id = message.id();
+            let (issuer, sequence) = (message.issuer, message.sequence);
+            self.may_issue(issuer).await?;
             let settled: BTreeSet<Id> = message.parents.iter().filter(|p| !self.dag.contains(p)).copied().collect();
-            if !matches!(self.dag.insert(message, &settled), Ok(Insertion::Connected { .. })) {
-                continue;
-            }
+            let Ok(Insertion::Connected { evidence, .. }) = self.dag.insert(message, &settled) else { continue };
+            self.rivals.extend(evidence.iter().flat_map(|e| [e.first, e.second]));
             let confirmation = match self.store.confirmations.get(id).await? {
                 Some(bytes) => Some(self.store.confirmations.decode::<Confirmation>(&bytes)?),
                 None => None,
             };
+            let passed = self.frontier.get(&issuer).is_some_and(|(next, _)| sequence < *next);
             match confirmation.filter(|c| c.height <= self.executed.height) {
                 Some(c) => self.dag.confirm(&[id], c.height),
+                None if passed => self.dag.confirm(&[id], self.executed.height),
                 None => {
                     self.arrivals.insert(id, index);
                     self.unconfirmed.insert(index);
@@ -109,6 +187,18 @@ impl<E: Disk + Spawner> Core<E> {
             }
         }
         self.grown = !self.unconfirmed.is_empty();
+        Ok(())
+    }
+
+    /// Finds the payloads of own messages that are not confirmed.
+    async fn load_payloads(&mut self, floor: u64) -> Result<(), CoreError> {
+        for place in floor..self.store.payloads.next() {
+            let Some(record) = self.store.payloads.at(place).await? else { continue };
+            let Some(id) = record.first_chunk::<32>() else { continue };
+            if let Some(message) = self.find(Id(*id)).await?.filter(|m| m.sequence >= self.own.counted) {
+                self.own.payloads.push_back((message.sequence, place));
+            }
+        }
         Ok(())
     }
 
@@ -134,22 +224,28 @@ impl<E: Disk + Spawner> Core<E> {
 }
 
 /// The last milestone whose effects are complete, and where to load messages from.
-async fn executed<E: Disk>(genesis: &Genesis, store: &mut Store<E>, height: u64) -> Result<(Executed, u64), CoreError> {
+async fn executed<E: Disk>(genesis: &Genesis, store: &mut Store<E>, height: u64) -> Result<(Executed, CutRecord), CoreError> {
     let first = genesis.milestone();
     let digest = first.digest();
     let leaf = Milestone::history_leaf(&digest);
     match store.history.at(0).await? {
         Some(stored) if stored == leaf.encode() => {}
         Some(_) => return Err(CoreError::Inconsistent("its first milestone is not the one of this genesis")),
-        None => store.history.put(0, leaf, &leaf.encode()).await?,
+        None => {
+            store.history.put(0, leaf, &leaf.encode()).await?;
+            store.history.sync().await?;
+        }
     }
     let range = history(&store.history, height + 1).await?;
     if height == 0 {
-        return Ok((Executed { height, digest, time_ms: first.time_ms, range, state: None }, 0));
+        let nothing = CutRecord { floor: 0, payload_floor: 0, confirmations: 0, bytes: 0, counted: Vec::new(), void: Vec::new() };
+        return Ok((Executed { height, digest, time_ms: first.time_ms, range, state: None }, nothing));
     }
-    let record = store.cuts.at(height).await?.ok_or(CoreError::Inconsistent("the last executed milestone is missing"))?;
-    let record: CutRecord = store.cuts.decode(&record)?;
-    Ok((Executed { height, digest: record.milestone.digest(), time_ms: record.milestone.time_ms, range, state: None }, record.floor))
+    let missing = CoreError::Inconsistent("the last executed milestone is missing");
+    let milestone: Milestone = store.headers.decode(&store.headers.at(height).await?.ok_or(missing)?)?;
+    let missing = CoreError::Inconsistent("what the last executed milestone confirmed is missing");
+    let record: CutRecord = store.cuts.decode(&store.cuts.at(height).await?.ok_or(missing)?)?;
+    Ok((Executed { height, digest: milestone.digest(), time_ms: milestone.time_ms, range, state: None }, record))
 }
 
 /// The tree of history with `size` leaves, from its stored nodes.

@@ -1,10 +1,29 @@
 //! The production replica on the engine's deterministic runtime and simulated network.
 //!
-//! A scenario says what happens; the checkers say what must hold whatever happens. Each seed gives one course
-//! of events, always the same one: `WATTLE_SIM_SEED=7 cargo test -p replica --test sim` replays seed 7 alone,
-//! `WATTLE_SIM_SEEDS=200` runs that many instead of the few that CI runs of each scenario.
+//! ```text
+//! seed ──▶ case: scenario × adversary × size ──▶ world ──▶ checkers ──▶ verdict
+//! ```
+//! - a **scenario** says what happens to links, disks and nodes;
+//! - an **adversary** is what up to f = ⌊(n−1)/3⌋ members of the committee do;
+//! - the **checkers** say what must hold whatever happens: `pass`, `no progress: …` or `diverged: …`.
+//!
+//! A seed is one course of events, always the same one: it picks the case and everything that chance decides.
+//! `WATTLE_SIM_SEED=7` plays seed 7 alone, `WATTLE_SIM_SEEDS=5000` plays seeds 0 to 4999 instead of the few that
+//! CI plays, `WATTLE_SIM_ONLY=partition/forger` plays the cases whose name contains that.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation, missing_docs)]
 
+mod acts;
+mod adversaries;
+mod bad_input;
+mod burst;
 mod checkers;
+mod course;
+mod disk;
+mod frames;
+mod joining;
+mod matrix;
 mod scenarios;
+mod seat;
+mod topology;
+mod traffic;
 mod world;

@@ -1,18 +1,100 @@
 //! A network of replicas that a scenario plays with.
+//!
+//! ```text
+//! places:  0 … honest …            n−h … n−1      n … n+extra−1
+//!          production replicas     adversaries    not of the first committee
+//! ```
+//! Nothing runs until [`World::start`]. A scenario speaks of honest nodes only; adversaries act by themselves.
 
+use crate::adversaries::Adversary;
+use crate::disk::{self, Disk};
+use crate::seat::{self, Place, Receiver};
 use commonware_cryptography::{Signer as _, ed25519};
 use commonware_p2p::simulated::{self, Link, Oracle};
-use commonware_runtime::{Clock as _, Handle as Task, Quota, Runner as _, Supervisor as _, deterministic};
-use commonware_utils::{NZU32, NZUsize, probability};
-use protocol::{Batch, Body, Committee, Encode as _, Genesis, Id, Name, Reading, SecretKey, Validator, Value};
+use commonware_runtime::{Clock as _, Handle as Task, Spawner as _, Supervisor as _, deterministic};
+use commonware_utils::{NZUsize, probability};
+use protocol::{Batch, Committee, Genesis, Id, Name, SecretKey, Validator};
 use replica::replica::{Channels, Options, start};
-use replica::{Handle, Pace};
-use std::time::Duration;
+use replica::{Defences, Event, Handle, Joining, Pace, Retention};
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU64;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
-/// Simulated time after which a scenario that does not come to its end has failed.
-const SCENARIO_MAX: Duration = Duration::from_secs(600);
-/// Simulated time that anything awaited may take.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub type Ctx = deterministic::Context;
+pub type Peer = ed25519::PublicKey;
+/// Which of two twins sent a frame to another pair: from, to, channel, hash.
+pub type Twins = BTreeMap<(usize, usize, u64, Id), (bool, bool)>;
+
+pub const BACKFILL: u64 = 3;
+pub const PUSH: u64 = 5;
+pub const ANNOUNCE: u64 = 6;
+pub const PULL: u64 = 7;
+/// Channels of a subnet, in the order of [`Channels`].
+pub const CHANNELS: u64 = 8;
+
+/// What everybody's wallet holds at the beginning.
+pub const BALANCE: u64 = 10_000_000;
+/// Least time between two milestones.
+pub const GAP: Duration = Duration::from_millis(50);
+/// Events that a node's observer may leave unread.
+const EVENTS_MAX: usize = 65_536;
+
+/// What a world is made from.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    /// Members of the first committee.
+    pub n: usize,
+    /// Nodes that are not.
+    pub extra: usize,
+    /// What the last `hostile` members of the committee are.
+    pub adversary: Option<Adversary>,
+    pub hostile: usize,
+    /// What the honest nodes defend themselves with.
+    pub defences: Defences,
+    /// Messages in each of a flooder's frames.
+    pub flood: usize,
+    /// An eclipser's victim has no honest peer at all.
+    pub total_eclipse: bool,
+    /// Milestones in an epoch.
+    pub epoch: u64,
+    /// Seats of a committee.
+    pub seats: u16,
+    /// How long nodes keep messages.
+    pub retention: Retention,
+    /// Records that are pruned together.
+    pub section: u64,
+}
+
+impl Plan {
+    /// An honest network.
+    pub fn honest(seed: u64, n: usize) -> Self {
+        Self { seed, ..Self::usual(n) }
+    }
+
+    fn usual(n: usize) -> Self {
+        Self {
+            seed: 0,
+            n,
+            extra: 0,
+            adversary: None,
+            hostile: 0,
+            defences: Defences::default(),
+            flood: 4,
+            total_eclipse: false,
+            epoch: 1_000_000,
+            seats: n as u16,
+            retention: Retention::default(),
+            section: 65_536,
+        }
+    }
+
+    /// One with `hostile` adversaries.
+    pub fn hostile(seed: u64, n: usize, adversary: Adversary, hostile: usize) -> Self {
+        Self { adversary: Some(adversary), hostile, ..Self::honest(seed, n) }
+    }
+}
 
 /// A reading that a replica acknowledged: what the checkers go by.
 #[derive(Clone, Debug)]
@@ -20,219 +102,276 @@ pub struct Issued {
     pub node: usize,
     pub message: Id,
     pub batch: Batch,
+    /// When it was acknowledged.
+    pub at: SystemTime,
+}
+
+/// A milestone as an honest node told of it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub node: usize,
+    pub height: u64,
+    pub time_ms: u64,
+    pub at: SystemTime,
+    pub confirmed: Vec<Id>,
+}
+
+/// What survives a power cut: what was promised.
+#[derive(Clone, Debug, Default)]
+pub struct Carry {
+    pub issued: Vec<Issued>,
+    pub attempted: BTreeSet<Id>,
+    pub boots: u64,
+    pub count: u64,
+}
+
+/// A replica that runs.
+pub struct Node {
+    pub handle: Handle,
+    pub task: Task<()>,
 }
 
 pub struct World {
-    pub context: deterministic::Context,
+    pub context: Ctx,
+    pub plan: Plan,
     pub genesis: Genesis,
-    pub nodes: Vec<Option<(Handle, Task<()>)>>,
+    /// The honest nodes, by place; `None` where one is down, or somebody else sits.
+    pub nodes: Vec<Option<Node>>,
     pub issued: Vec<Issued>,
+    /// Payloads handed to a node, acknowledged or not.
+    pub attempted: BTreeSet<Id>,
+    pub seen: Arc<Mutex<Vec<Seen>>>,
+    /// How far each honest node's wall clock is ahead.
+    pub offsets_ms: Vec<i64>,
+    /// Each honest node's disk.
+    pub disks: Vec<Disk>,
+    /// When the network was whole again last, and how high the chain was.
+    pub healed: Option<(SystemTime, u64)>,
+    pub(crate) link: Link,
+    /// Directed links that are cut for now, and those that an adversary never lets be.
+    pub(crate) cut: BTreeSet<(usize, usize)>,
+    pub(crate) denied: BTreeSet<(usize, usize)>,
+    pub(crate) linked: BTreeSet<(usize, usize)>,
+    pub(crate) oracle: Oracle<Peer, Ctx>,
+    pub(crate) book: Arc<Vec<Peer>>,
+    pub(crate) count: u64,
+    pub twins: Arc<Mutex<Twins>>,
+    /// Where the node that boots next takes what the network has forgotten.
+    pub joining: Option<Joining>,
     keys: Vec<SecretKey>,
-    peers: Vec<ed25519::PublicKey>,
-    oracle: Oracle<ed25519::PublicKey, deterministic::Context>,
-    link: Link,
     boots: u64,
-    count: u64,
 }
 
-/// Seeds to run: a few in CI, more on demand, one to replay.
-pub fn seeds(few: u64) -> Vec<u64> {
-    let number = |name| std::env::var(name).ok().map(|v| v.parse::<u64>().expect("a seed is a number"));
-    match (number("WATTLE_SIM_SEED"), number("WATTLE_SIM_SEEDS")) {
-        (Some(seed), _) => vec![seed],
-        (None, count) => (0..count.unwrap_or(few)).collect(),
-    }
+/// The agreement that the first `n` of `keys` start from. Everybody has a wallet.
+fn genesis(keys: &[SecretKey], plan: &Plan) -> Genesis {
+    let validator = |(i, k): (usize, &SecretKey)| Validator { key: k.public_key(), name: Name::new(&format!("node{i}")).unwrap() };
+    let committee = Committee::new(keys[..plan.n].iter().enumerate().map(validator).collect()).unwrap();
+    let mut genesis = Genesis::plain(Name::new("simulated").unwrap(), 0, 0, committee);
+    genesis.parameters.epoch_milestones = plan.epoch;
+    genesis.parameters.committee_max = plan.seats;
+    genesis.wallets = keys.iter().map(|key| (key.public_key(), BALANCE)).collect();
+    genesis.wallets.sort_unstable_by_key(|(key, _)| *key);
+    genesis
 }
 
-/// Plays a scenario on a network of `n` replicas. Returns the auditor's digest of everything that happened.
-pub fn play<F, Fut>(seed: u64, n: usize, scenario: F) -> String
-where
-    F: FnOnce(World) -> Fut + Send + 'static,
-    Fut: Future<Output = World> + Send,
-{
-    // RUST_LOG=debug shows what the nodes do
-    let _ = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).with_test_writer().try_init();
-    // a cycle far below the links' latency: the default of 1 ms would be most of it
-    let config = deterministic::Config::new().with_seed(seed).with_cycle(Duration::from_micros(200)).with_timeout(Some(SCENARIO_MAX));
-    deterministic::Runner::new(config).start(|context| async move {
-        let world = scenario(World::new(context, n).await).await;
-        world.context.auditor().state()
-    })
+fn peer(key: &SecretKey) -> Peer {
+    let bytes = bytes::Bytes::copy_from_slice(&key.to_seed());
+    <ed25519::PrivateKey as commonware_codec::DecodeExt<()>>::decode(bytes).unwrap().public_key()
 }
 
 impl World {
-    async fn new(context: deterministic::Context, n: usize) -> Self {
-        let mut keys: Vec<SecretKey> = (1..=n as u8).map(|i| SecretKey::from_seed(&[i; 32])).collect();
-        keys.sort_by_key(SecretKey::public_key);
-        let validator = |(i, k): (usize, &SecretKey)| Validator { key: k.public_key(), name: Name::new(&format!("node{i}")).unwrap() };
-        let genesis = Genesis {
-            name: Name::new("simulated").unwrap(),
-            subnet: 0,
-            created_ms: 0,
-            committee: Committee::new(keys.iter().enumerate().map(validator).collect()).unwrap(),
-        };
-        let engine_key = |k: &SecretKey| {
-            let bytes = bytes::Bytes::copy_from_slice(&k.to_seed());
-            <ed25519::PrivateKey as commonware_codec::DecodeExt<()>>::decode(bytes).unwrap().public_key()
-        };
-        let peers: Vec<_> = keys.iter().map(engine_key).collect();
+    /// A network where nothing runs yet.
+    pub async fn new(context: Ctx, plan: Plan, carry: Carry) -> Self {
+        let total = plan.n + plan.extra;
+        let mut keys: Vec<SecretKey> = (1..=total as u8).map(|i| SecretKey::from_seed(&[i; 32])).collect();
+        keys[..plan.n].sort_by_key(SecretKey::public_key);
+        let book: Arc<Vec<Peer>> = Arc::new(keys.iter().map(peer).collect());
         let config = simulated::Config {
             max_size: 2 * 1024 * 1024,
-            max_peers_per_set: NZUsize!(8),
+            max_peers_per_set: NZUsize!(16),
             disconnect_on_block: true,
             tracked_peer_sets: NZUsize!(2),
         };
-        let (network, oracle) = simulated::Network::new_with_peers(context.child("network"), config, peers.clone()).await;
+        let (network, oracle) = simulated::Network::new_with_peers(context.child("network"), config, book.to_vec()).await;
         network.start();
         let link = Link { latency: Duration::from_millis(5), jitter: Duration::from_millis(2), success_rate: probability!(1.0) };
-        let mut world = Self { context, genesis, nodes: Vec::new(), issued: Vec::new(), keys, peers, oracle, link, boots: 0, count: 0 };
-        for i in 0..n {
-            for j in 0..n {
-                world.connect(i, j).await;
-            }
-        }
-        for i in 0..n {
-            world.nodes.push(None);
-            world.boot(i).await;
-        }
+        let Carry { issued, attempted, boots, count } = carry;
+        let mut world = Self {
+            genesis: genesis(&keys, &plan),
+            nodes: (0..total).map(|_| None).collect(),
+            issued,
+            attempted,
+            seen: Arc::default(),
+            offsets_ms: vec![0; total],
+            disks: (0..total).map(|_| Disk::default()).collect(),
+            healed: None,
+            link,
+            cut: BTreeSet::new(),
+            denied: BTreeSet::new(),
+            linked: BTreeSet::new(),
+            oracle,
+            book,
+            count,
+            twins: Arc::default(),
+            joining: None,
+            keys,
+            boots,
+            context,
+            plan,
+        };
+        world.relink().await;
         world
     }
 
-    async fn connect(&mut self, i: usize, j: usize) {
-        if i != j {
-            let _ = self.oracle.add_link(self.peers[i].clone(), self.peers[j].clone(), self.link.clone()).await;
+    /// What a power cut leaves.
+    pub fn carry(&self) -> Carry {
+        Carry { issued: self.issued.clone(), attempted: self.attempted.clone(), boots: self.boots, count: self.count }
+    }
+
+    /// Lets the adversaries sit down and starts every honest node of the committee.
+    pub async fn start(&mut self) {
+        self.start_without(&[]).await;
+    }
+
+    /// The same, but `late` ones do not come yet.
+    pub async fn start_without(&mut self, late: &[usize]) {
+        if let Some(adversary) = self.plan.adversary {
+            for place in self.hostile() {
+                adversary.play(self, place).await;
+            }
         }
-    }
-
-    /// Starts node `i` from what its disk holds.
-    pub async fn boot(&mut self, i: usize) {
-        let control = self.oracle.control(self.peers[i].clone());
-        let quota = Quota::per_second(NZU32!(1_000));
-        let channels = Channels {
-            votes: control.register(0, quota).await.unwrap(),
-            certificates: control.register(1, quota).await.unwrap(),
-            resolver: control.register(2, quota).await.unwrap(),
-            backfill: control.register(3, quota).await.unwrap(),
-            milestones: control.register(4, quota).await.unwrap(),
-            push: control.register(5, quota).await.unwrap(),
-            announce: control.register(6, quota).await.unwrap(),
-            pull: control.register(7, quota).await.unwrap(),
-        };
-        self.boots += 1;
-        let context = self.context.child("node").with_attribute("id", i).with_attribute("boot", self.boots);
-        let pace = Pace { gap: Duration::from_millis(50), heartbeat: Duration::from_secs(10) };
-        let options = Options { genesis: self.genesis.clone(), key: self.keys[i].clone(), pace, prefix: format!("node{i}") };
-        self.nodes[i] = Some(start(context, options, self.oracle.manager(), control, channels).unwrap());
-    }
-
-    /// Ends node `i` wherever it is.
-    pub async fn crash(&mut self, i: usize) {
-        let (_, task) = self.nodes[i].take().unwrap();
-        task.abort();
-        let _ = task.await;
-    }
-
-    /// Cuts the links between two groups, both ways.
-    pub async fn part(&mut self, group: &[usize]) {
-        for i in 0..self.peers.len() {
-            for j in 0..self.peers.len() {
-                if group.contains(&i) != group.contains(&j) {
-                    self.oracle.remove_link(self.peers[i].clone(), self.peers[j].clone()).await.unwrap();
-                }
+        for i in self.honest() {
+            if !late.contains(&i) {
+                self.boot(i).await;
             }
         }
     }
 
-    /// Restores every link.
-    pub async fn heal(&mut self) {
-        for i in 0..self.peers.len() {
-            for j in 0..self.peers.len() {
-                self.connect(i, j).await;
-            }
-        }
+    /// Places of honest members of the committee, running or not.
+    pub fn honest(&self) -> Vec<usize> {
+        (0..self.plan.n - self.plan.hostile).collect()
     }
 
-    /// Lets each link lose messages.
-    pub async fn lose(&mut self) {
-        self.link.success_rate = probability!(0.9);
-        for i in 0..self.peers.len() {
-            for j in 0..self.peers.len() {
-                if i != j {
-                    self.oracle.remove_link(self.peers[i].clone(), self.peers[j].clone()).await.unwrap();
-                }
-            }
-        }
-        self.heal().await;
+    /// Places of adversaries.
+    pub fn hostile(&self) -> Vec<usize> {
+        (self.plan.n - self.plan.hostile..self.plan.n).collect()
     }
 
-    pub fn handle(&self, i: usize) -> &Handle {
-        &self.nodes[i].as_ref().expect("the node runs").0
-    }
-
+    /// Honest nodes that run.
     pub fn running(&self) -> Vec<usize> {
         (0..self.nodes.len()).filter(|i| self.nodes[*i].is_some()).collect()
     }
 
-    /// Has node `i` issue a batch of three readings and remembers it.
-    pub async fn issue(&mut self, i: usize) {
-        let readings = (0..3u64).map(|_| {
-            self.count += 1;
-            Reading {
-                topic: format!("site{i}/meter/sense/energy").parse().unwrap(),
-                time_us: self.count,
-                sequence: None,
-                unit: Some("Wh".into()),
-                value: Value::number(self.count as f64).unwrap(),
+    /// The last honest member of the committee.
+    pub fn last(&self) -> usize {
+        self.plan.n - self.plan.hostile - 1
+    }
+
+    pub fn key(&self, i: usize) -> &SecretKey {
+        &self.keys[i]
+    }
+
+    pub fn handle(&self, i: usize) -> &Handle {
+        &self.nodes[i].as_ref().expect("the node runs").handle
+    }
+
+    /// Whether the key is that of an adversary.
+    pub fn is_hostile(&self, key: &protocol::PublicKey) -> bool {
+        self.hostile().iter().any(|i| self.keys[*i].public_key() == *key)
+    }
+
+    /// Starts honest node `i` from what its disk holds.
+    pub async fn boot(&mut self, i: usize) {
+        let control = self.oracle.control(self.book[i].clone());
+        let mut ends = Vec::new();
+        for channel in 0..CHANNELS {
+            ends.push(control.register(channel, seat::quota()).await.unwrap());
+        }
+        let node = self.replica(i, &format!("node{i}"), seat::channels(ends), self.plan.defences, self.offsets_ms[i]);
+        let (handle, seen) = (node.handle.clone(), Arc::clone(&self.seen));
+        self.context.child("observer").spawn(move |context| async move {
+            let Some(mut events) = handle.subscribe(EVENTS_MAX).await else { return };
+            drop(handle);
+            while let Some(Event::Milestone { height, time_ms, confirmed, .. }) = events.recv().await {
+                let confirmed = confirmed.iter().map(|c| c.id).collect();
+                seen.lock().unwrap().push(Seen { node: i, height, time_ms, at: context.current(), confirmed });
             }
         });
-        let readings: Vec<_> = readings.collect();
-        let batch = Batch { secret: [self.count as u8; 32], first_offset: self.count, readings };
-        let payload = batch.encode();
-        let body = Body::Readings {
-            root: protocol::merkle::root(&batch.leaves()),
-            count: 3,
-            bytes: payload.len() as u32,
-            span_us: batch.span_us(),
-            blob: Batch::blob_digest(&payload),
-            shares: vec![],
+        self.nodes[i] = Some(node);
+    }
+
+    /// A production replica at place `i`, on any channels.
+    pub fn replica<S>(&mut self, i: usize, prefix: &str, channels: Channels<S, Receiver>, defences: Defences, clock_offset_ms: i64) -> Node
+    where
+        S: commonware_p2p::Sender<PublicKey = Peer>,
+    {
+        self.boots += 1;
+        let context = self.context.child("node").with_attribute("id", i).with_attribute("boot", self.boots);
+        let context = disk::Machine::new(context, self.disks[i].clone());
+        let pace = Pace { gap: GAP, heartbeat: Duration::from_secs(10) };
+        let (genesis, key) = (self.genesis.clone(), self.keys[i].clone());
+        let options = Options {
+            defences,
+            clock_offset_ms,
+            retention: self.plan.retention,
+            section: NonZeroU64::new(self.plan.section).unwrap(),
+            joining: self.joining.take().unwrap_or_default(),
+            ..Options::new(genesis, key, pace, prefix.to_owned())
         };
-        let message = self.handle(i).issue(body, Some(payload)).await.expect("a running replica issues");
-        self.issued.push(Issued { node: i, message, batch });
+        let control = self.oracle.control(self.book[i].clone());
+        let (handle, task) = start(context, options, self.oracle.manager(), control, channels).unwrap();
+        Node { handle, task }
     }
 
-    /// Issues from `nodes` in turn, `rounds` times, a little apart.
-    pub async fn traffic(&mut self, nodes: &[usize], rounds: usize) {
-        for _ in 0..rounds {
-            for i in nodes {
-                self.issue(*i).await;
-                self.context.sleep(Duration::from_millis(7)).await;
+    /// A production replica that an adversary runs: it keeps to the rules as far as its channels let it.
+    pub fn accomplice<S>(&mut self, place: usize, suffix: &str, channels: Channels<S, Receiver>, clock_offset_ms: i64) -> Handle
+    where
+        S: commonware_p2p::Sender<PublicKey = Peer>,
+    {
+        self.replica(place, &format!("node{place}{suffix}"), channels, self.plan.defences, clock_offset_ms).handle
+    }
+
+    /// What somebody needs to sit at a place.
+    pub fn place(&self, place: usize) -> Place {
+        Place {
+            context: self.context.child("adversary").with_attribute("place", place),
+            control: self.oracle.control(self.book[place].clone()),
+            book: Arc::clone(&self.book),
+            me: place,
+            key: self.keys[place].clone(),
+            genesis: self.genesis.clone(),
+        }
+    }
+
+    /// Ends honest node `i` wherever it is.
+    pub async fn crash(&mut self, i: usize) {
+        let Node { task, handle } = self.nodes[i].take().unwrap();
+        drop(handle);
+        task.abort();
+        let _ = task.await;
+    }
+
+    /// Simulated time goes by.
+    pub async fn wait(&self, time: Duration) {
+        self.context.sleep(time).await;
+    }
+
+    /// How node `i` is doing.
+    pub async fn status(&self, i: usize) -> replica::Status {
+        match self.handle(i).status().await {
+            Some(status) => status,
+            None => panic!("no progress: node {i} has stopped; its log says why"),
+        }
+    }
+
+    /// When the first honest node told that a message is confirmed, for each message.
+    pub fn confirmed_at(&self) -> BTreeMap<Id, SystemTime> {
+        let mut first = BTreeMap::new();
+        for seen in self.seen.lock().unwrap().iter() {
+            for id in &seen.confirmed {
+                first.entry(*id).and_modify(|at: &mut SystemTime| *at = (*at).min(seen.at)).or_insert(seen.at);
             }
         }
-    }
-
-    /// Waits until everything issued so far is confirmed on every running node.
-    pub async fn settle(&self) {
-        let deadline = self.context.current() + PATIENCE;
-        for issued in &self.issued {
-            for i in self.running() {
-                loop {
-                    let record = self.handle(i).message(issued.message).await;
-                    if record.is_some_and(|r| matches!(r.standing, replica::Standing::Confirmed { .. })) {
-                        break;
-                    }
-                    assert!(self.context.current() < deadline, "no progress: node {i} does not confirm a message of node {}", issued.node);
-                    self.context.sleep(Duration::from_millis(20)).await;
-                }
-            }
-        }
-    }
-
-    /// Waits until node `i` has executed milestone `height`.
-    pub async fn reach(&self, i: usize, height: u64) {
-        let deadline = self.context.current() + PATIENCE;
-        while self.handle(i).status().await.expect("the node runs").height < height {
-            assert!(self.context.current() < deadline, "no progress: node {i} does not reach milestone {height}");
-            self.context.sleep(Duration::from_millis(20)).await;
-        }
+        first
     }
 }

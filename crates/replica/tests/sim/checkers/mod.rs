@@ -1,8 +1,15 @@
-//! What must hold at the end of every scenario, whatever happened in it.
+//! What must hold at the end of every course, whatever happened in it.
+//!
+//! A checker that fails panics with a verdict: `no progress: …` if something that must happen did not, `diverged: …`
+//! if something happened that must not. `course` adds the seed.
 
-mod agreement;
-mod durability;
+pub mod agreement;
+pub mod durability;
+pub mod fairness;
+pub mod memory;
+pub mod progress;
 mod receipts;
+mod validity;
 
 use crate::world::World;
 
@@ -10,5 +17,7 @@ use crate::world::World;
 pub async fn check(world: &World) {
     agreement::check(world).await;
     durability::check(world).await;
+    validity::check(world).await;
     receipts::check(world).await;
+    memory::check(world).await;
 }

@@ -1,16 +1,14 @@
 //! Every link loses a tenth of what it carries: announcements and pulls fill the gaps.
 
-use crate::{checkers, scenarios::each_seed, world::World};
+use crate::world::World;
+use commonware_p2p::simulated::Link;
+use commonware_utils::probability;
+use std::time::Duration;
 
-async fn scenario(mut world: World) -> World {
-    world.lose().await;
-    world.traffic(&[0, 1, 2, 3], 8).await;
-    world.settle().await;
-    checkers::check(&world).await;
+pub async fn scenario(mut world: World) -> World {
+    let link = Link { latency: Duration::from_millis(5), jitter: Duration::from_millis(2), success_rate: probability!(9, 10) };
+    world.set_link(link).await;
+    world.start().await;
+    world.traffic(&world.honest(), 8).await;
     world
-}
-
-#[test]
-fn lost_pushes_are_pulled() {
-    each_seed(60, 4, scenario);
 }

@@ -1,47 +1,82 @@
-//! One node is cut off, goes on issuing, and is healed: both branches end up in the ledger (M2).
+//! Partitions of every shape: both sides go on issuing, and both branches end up in the ledger (M2).
 
-use crate::{checkers, scenarios::each_seed, world::World};
-use commonware_runtime::Clock as _;
+use crate::checkers;
+use crate::world::World;
 use std::time::Duration;
 
-async fn scenario(mut world: World) -> World {
-    world.traffic(&[0, 1, 2, 3], 3).await;
+/// Longer than any timeout of consensus.
+const LONG: Duration = Duration::from_secs(5);
+/// Milestones that a node can have seen on their way when it was cut off.
+const ON_THEIR_WAY: u64 = 2;
+
+/// One node alone on its side.
+pub async fn cut_off(mut world: World) -> World {
+    world.start().await;
+    let (alone, others) = (world.last(), world.honest()[..world.last()].to_vec());
+    world.traffic(&world.honest(), 3).await;
     world.settle().await;
-    world.part(&[3]).await;
-    let cut_off = world.handle(3).status().await.expect("the node runs").height;
-    world.traffic(&[0, 3, 1, 3, 2, 3], 8).await;
-    world.reach(0, cut_off + 3).await;
-    // a minority confirms nothing, whatever it issues
-    let alone = world.handle(3).status().await.expect("the node runs");
-    assert!(alone.height <= cut_off + 1, "a node that was cut off confirmed by itself");
-    assert!(alone.unconfirmed >= 24, "it must go on issuing");
-    // simulated time: the partition lasts longer than any timeout of consensus
-    world.context.sleep(Duration::from_secs(2)).await;
+    world.part(&[alone]).await;
+    let before = world.status(alone).await;
+    for i in &others {
+        world.traffic(&[*i, alone], 8).await;
+    }
+    let height = before.height;
+    if world.plan.hostile == 0 {
+        world.reach(others[0], height + 3).await;
+    }
+    // a minority confirms nothing, whatever it issues, and goes on issuing
+    let after = world.status(alone).await;
+    assert!(after.height <= height + ON_THEIR_WAY, "diverged: a node that was cut off confirmed by itself");
+    assert!(after.issued >= before.issued + 8, "no progress: a node that was cut off stopped issuing");
+    world.wait(LONG / 2).await;
     world.heal().await;
-    world.settle().await;
-    checkers::check(&world).await;
+    checkers::progress::resumes(&mut world).await;
     world
 }
 
-#[test]
-fn both_sides_of_a_partition_are_confirmed_after_it() {
-    each_seed(60, 4, scenario);
-}
-
-async fn halves(mut world: World) -> World {
-    world.traffic(&[0, 1, 2, 3], 3).await;
+/// Two halves, neither with a quorum.
+pub async fn halves(mut world: World) -> World {
+    world.start().await;
+    world.traffic(&world.honest(), 3).await;
     world.settle().await;
-    world.part(&[2, 3]).await;
-    world.traffic(&[0, 2, 1, 3], 8).await;
-    // simulated time: long enough for many views to fail
-    world.context.sleep(Duration::from_secs(5)).await;
+    let (one, other): (Vec<usize>, Vec<usize>) = world.honest().into_iter().partition(|i| i % 2 == 0);
+    world.divide(&one, &other).await;
+    world.traffic(&world.honest(), 8).await;
+    world.wait(LONG).await;
     world.heal().await;
-    world.settle().await;
-    checkers::check(&world).await;
+    checkers::progress::resumes(&mut world).await;
     world
 }
 
-#[test]
-fn two_halves_without_a_quorum_merge() {
-    each_seed(60, 4, halves);
+/// Two sides that do not reach each other, and one node that reaches both.
+pub async fn bridge(mut world: World) -> World {
+    world.start().await;
+    world.traffic(&world.honest(), 3).await;
+    let (one, other): (Vec<usize>, Vec<usize>) = world.honest()[1..].iter().partition(|i| *i % 2 == 0);
+    world.divide(&one, &other).await;
+    world.traffic(&world.honest(), 8).await;
+    world.wait(LONG).await;
+    world.heal().await;
+    checkers::progress::resumes(&mut world).await;
+    world
+}
+
+/// Each honest node reaches its two neighbours only.
+pub async fn ring(mut world: World) -> World {
+    world.start().await;
+    world.traffic(&world.honest(), 3).await;
+    let honest = world.honest();
+    let size = honest.len();
+    for i in 0..size {
+        for j in i + 1..size {
+            if j - i != 1 && j - i != size - 1 {
+                world.divide(&[i], &[j]).await;
+            }
+        }
+    }
+    world.traffic(&honest, 6).await;
+    world.wait(LONG).await;
+    world.heal().await;
+    checkers::progress::resumes(&mut world).await;
+    world
 }

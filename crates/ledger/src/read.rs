@@ -1,0 +1,108 @@
+//! Reading the state: one function for each kind of value.
+
+use crate::account::{Account, Totals};
+use crate::store::{Key, StateStore};
+use crate::validator::{Candidates, Epoch, Validator};
+use crate::wallet::{Delegation, Unbonding, Wallet};
+use protocol::{Decode, DecodeError, Id, PublicKey};
+use thiserror::Error;
+
+/// Why a message could not be applied, or the state not read. Each is a fault of this node, never of the message.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ApplyError {
+    /// A stored value cannot be read: rebuild the state from the milestones.
+    #[error("the state under {key:?} is damaged: {why}")]
+    Corrupt {
+        /// Which value.
+        key: Key,
+        /// Why it cannot be read.
+        why: DecodeError,
+    },
+    /// A value that the genesis puts there is not there: the state was not begun, or the value not brought along.
+    #[error("the state has nothing under {0:?}")]
+    Missing(Key),
+    /// The caller passed a message that does not count.
+    #[error("message {sequence} of {issuer} is not its next one ({expected})")]
+    OutOfOrder {
+        /// Who issued it.
+        issuer: PublicKey,
+        /// The message's sequence.
+        sequence: u64,
+        /// The sequence that would count.
+        expected: u64,
+    },
+}
+
+fn read<T: Decode>(state: &impl StateStore, key: Key) -> Result<Option<T>, ApplyError> {
+    state.get(&key).map(|bytes| T::decode(&bytes).map_err(|why| ApplyError::Corrupt { key, why })).transpose()
+}
+
+/// An issuer's account, if a message of it ever counted.
+///
+/// # Errors
+/// [`ApplyError::Corrupt`].
+pub fn read_account(state: &impl StateStore, issuer: PublicKey) -> Result<Option<Account>, ApplyError> {
+    read(state, Key::Account(issuer))
+}
+
+/// The network's totals.
+///
+/// # Errors
+/// [`ApplyError::Corrupt`].
+pub fn read_totals(state: &impl StateStore) -> Result<Totals, ApplyError> {
+    Ok(read(state, Key::Totals)?.unwrap_or_default())
+}
+
+/// A wallet, if it had a balance in the genesis or an order of it was executed.
+///
+/// # Errors
+/// [`ApplyError::Corrupt`].
+pub fn read_wallet(state: &impl StateStore, wallet: PublicKey) -> Result<Option<Wallet>, ApplyError> {
+    read(state, Key::Wallet(wallet))
+}
+
+/// A validator, if it was ever registered.
+///
+/// # Errors
+/// [`ApplyError::Corrupt`].
+pub fn read_validator(state: &impl StateStore, validator: PublicKey) -> Result<Option<Validator>, ApplyError> {
+    read(state, Key::Validator(validator))
+}
+
+/// What a wallet has at stake with a validator, if it ever had.
+///
+/// # Errors
+/// [`ApplyError::Corrupt`].
+pub fn read_delegation(state: &impl StateStore, wallet: PublicKey, validator: PublicKey) -> Result<Option<Delegation>, ApplyError> {
+    read(state, Key::Delegation(wallet, validator))
+}
+
+/// What a wallet undelegated from a validator and did not withdraw.
+///
+/// # Errors
+/// [`ApplyError::Corrupt`].
+pub fn read_unbonding(state: &impl StateStore, wallet: PublicKey, validator: PublicKey) -> Result<Unbonding, ApplyError> {
+    Ok(read(state, Key::Unbonding(wallet, validator))?.unwrap_or_default())
+}
+
+/// Those who stand for election.
+///
+/// # Errors
+/// [`ApplyError::Corrupt`].
+pub fn read_candidates(state: &impl StateStore) -> Result<Candidates, ApplyError> {
+    Ok(read(state, Key::Candidates)?.unwrap_or_default())
+}
+
+/// The present epoch and its committee.
+///
+/// # Errors
+/// [`ApplyError::Corrupt`], or [`ApplyError::Missing`] before the genesis state was written.
+pub fn read_epoch(state: &impl StateStore) -> Result<Epoch, ApplyError> {
+    read(state, Key::Epoch)?.ok_or(ApplyError::Missing(Key::Epoch))
+}
+
+/// Whether an offence was punished.
+#[must_use]
+pub fn is_punished(state: &impl StateStore, offence: Id) -> bool {
+    state.get(&Key::Offence(offence)).is_some()
+}

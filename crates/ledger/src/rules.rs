@@ -1,0 +1,82 @@
+//! What applying depends on beside the state, and what a message is told when something in it is refused.
+
+use protocol::{EvidenceError, Id, NetworkId, Parameters, PublicKey};
+use thiserror::Error;
+
+/// The circumstances of a message: the same on every node.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// The network.
+    pub network: &'a NetworkId,
+    /// The subnet within it.
+    pub subnet: u16,
+    /// The epoch of the milestone that confirms the message.
+    pub epoch: u64,
+    /// What the genesis says.
+    pub parameters: &'a Parameters,
+}
+
+/// Why an order, or evidence, has no effect. The message that carries it counts all the same.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum OrderError {
+    /// The signature is not the wallet's.
+    #[error("the signature is not the wallet's: sign it for this network")]
+    Signature,
+    /// The order was made in another State: it was executed already, or another came first.
+    #[error("the wallet's State is {expected}: read it and sign the order again")]
+    State {
+        /// The wallet's State.
+        expected: Id,
+    },
+    /// A key that signs everything cannot be a validator's.
+    #[error("the wallet's key is not a sound Ed25519 key: register another")]
+    Key,
+    /// Nobody registered under this key.
+    #[error("{0} is not a validator")]
+    Stranger(PublicKey),
+    /// The validator retired.
+    #[error("{0} has retired and takes no stake")]
+    Retired(PublicKey),
+    /// The validator was slashed to almost nothing.
+    #[error("{0} has been slashed to almost nothing and takes no stake")]
+    Ruined(PublicKey),
+    /// The validator would stand for election, and there is no room.
+    #[error("there are as many candidates as there can be: try again when one has left")]
+    CandidatesFull,
+    /// The wallet has less.
+    #[error("the wallet has {available} DCoin for this, the order needs {needed}")]
+    Funds {
+        /// What it has.
+        available: u64,
+        /// What the order needs.
+        needed: u64,
+    },
+    /// Too many amounts wait to be released.
+    #[error("too many amounts are unbonding from this validator: withdraw what is released first")]
+    UnbondingFull,
+    /// Nothing is released.
+    #[error("nothing is released by epoch {epoch}")]
+    NothingReleased {
+        /// The present epoch.
+        epoch: u64,
+    },
+    /// A sum over 64 bits, which no genesis that was checked can lead to.
+    #[error("the amount is over 64 bits")]
+    Overflow,
+    /// The evidence proves nothing.
+    #[error("the evidence does not hold: {0}")]
+    Evidence(#[from] EvidenceError),
+    /// The offence was punished before.
+    #[error("this offence was punished before")]
+    Punished,
+}
+
+/// Something in a message that had no effect.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("order {index}: {why}")]
+pub struct Refusal {
+    /// Its place in the message, from 0.
+    pub index: usize,
+    /// Why.
+    pub why: OrderError,
+}

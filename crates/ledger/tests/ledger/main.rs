@@ -1,0 +1,9 @@
+//! The ledger from outside: stake, elections and slashing (`docs/spec/epochs.md`).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation, missing_docs)]
+
+mod elections;
+mod model;
+mod orders;
+mod slashing;
+mod world;

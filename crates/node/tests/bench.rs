@@ -1,0 +1,70 @@
+//! Benches whose replicas are in the program's own processes, small: that they measure something, and say it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation, missing_docs)]
+
+mod support;
+
+use serde_json::Value;
+use support::run;
+
+fn bench(arguments: &[&str]) -> Value {
+    let mut all = vec!["bench"];
+    all.extend(arguments);
+    all.extend(["--runs", "1", "--json"]);
+    run(&all).json()
+}
+
+fn figure(figures: &Value, name: &str) -> f64 {
+    figures[name].as_f64().unwrap_or_else(|| panic!("no figure {name} in {figures:#}"))
+}
+
+#[test]
+fn a_committee_admits_and_confirms_on_either_network() {
+    for network in ["simulated", "tcp"] {
+        let figures = bench(&["dag", "--nodes", "2", "--network", network, "--in-flight", "64", "--seconds", "2", "--warm-up", "1"]);
+        assert_eq!(figures["bench"], "dag");
+        assert_eq!(figures["network"], network);
+        for name in ["messages_per_second", "admitted_messages_per_second", "milestones_per_second", "rss_bytes"] {
+            assert!(figure(&figures, name) > 0.0, "{name} in {figures:#}");
+        }
+        let latency = &figures["latency_ms"];
+        assert!(figure(latency, "p50") <= figure(latency, "p99") && figure(latency, "p99") <= figure(latency, "max"));
+    }
+}
+
+#[test]
+fn a_rate_is_kept() {
+    let rate = ["--rate", "100", "--seconds", "3", "--warm-up", "1"];
+    let figures = bench(&[["dag", "--nodes", "2"].as_slice(), rate.as_slice()].concat());
+    let confirmed = figure(&figures, "messages_per_second");
+    assert!((50.0..150.0).contains(&confirmed), "{confirmed} messages a second at a rate of 100");
+}
+
+#[test]
+fn readings_that_arrive_at_a_replica_are_all_confirmed() {
+    let figures = bench(&["confirm", "--nodes", "2", "--network", "simulated", "--latency-ms", "4", "--rate", "200", "--seconds", "1"]);
+    assert_eq!(figures["readings_confirmed"], 200);
+    // a milestone takes three turns of the links at least
+    assert!(figure(&figures["latency_ms"], "p50") > 4.0, "{figures:#}");
+}
+
+#[test]
+fn storage_is_told_part_by_part() {
+    let figures = bench(&["storage", "--batch", "5,50", "--readings", "200"]);
+    for batch in ["batch_5", "batch_50"] {
+        let one = &figures[batch];
+        let parts = ["ledger_bytes_per_reading", "index_bytes_per_reading", "log_bytes_per_reading"];
+        let sum: f64 = parts.iter().map(|part| figure(one, part)).sum();
+        assert!((figure(one, "bytes_per_reading") - sum).abs() < 1e-6, "{one:#}");
+        for table in ["messages", "payloads", "state"] {
+            assert!(figure(&one["ledger_tables_bytes_per_reading"], table) > 0.0, "{table} in {one:#}");
+        }
+    }
+    assert!(figure(&figures, "bytes_on_disk") > 0.0);
+}
+
+#[test]
+fn proof_of_work_takes_more_hashes_with_each_nibble() {
+    let figures = bench(&["pow", "--difficulty", "2", "--searches", "200"]);
+    let mean = |difficulty: u8| figure(&figures[format!("difficulty_{difficulty}")], "hashes_mean");
+    assert!(mean(0) == 1.0 && mean(1) > 8.0 && mean(2) > 128.0, "{figures:#}");
+}

@@ -1,0 +1,158 @@
+//! Each adversary acts: with the defence that stops it switched off, or with one adversary more than a committee
+//! survives, some course fails its checkers. The same courses pass with the defence on.
+
+use crate::adversaries::Adversary;
+use crate::checkers;
+use crate::course::{Play, verdict_of};
+use crate::scenarios::{self, phase};
+use crate::world::{Plan, World};
+use replica::Defences;
+use std::time::Duration;
+
+/// Seeds that are tried until one fails.
+const SEEDS: u64 = 10;
+const N: usize = 4;
+
+/// The verdict of the first of some seeds whose course fails.
+fn fails(plan: impl Fn(u64) -> Plan, scenario: Play) -> String {
+    let found = (0..SEEDS).find_map(|seed| verdict_of(&plan(seed), scenario).err());
+    let found = found.expect("the adversary does nothing: every course passes");
+    assert!(found.contains("diverged: ") || found.contains("no progress: "), "no verdict: {found}");
+    found
+}
+
+/// With the defences as they are, the course passes.
+fn passes(plan: &Plan, scenario: Play) {
+    if let Err(why) = verdict_of(plan, scenario) {
+        panic!("seed {}: {why}", plan.seed);
+    }
+}
+
+fn one(adversary: Adversary) -> impl Fn(u64) -> Plan {
+    move |seed| Plan::hostile(seed, N, adversary, 1)
+}
+
+fn undefended(adversary: Adversary, defences: Defences) -> impl Fn(u64) -> Plan {
+    move |seed| Plan { defences, ..Plan::hostile(seed, N, adversary, 1) }
+}
+
+/// Enough traffic for an adversary to come to words.
+async fn busy(mut world: World) -> World {
+    world.start().await;
+    world.traffic(&world.honest(), 40).await;
+    world
+}
+
+/// More milestones than messages stay in memory for.
+async fn slow(mut world: World) -> World {
+    world.start().await;
+    for n in 0..110 {
+        world.issue(n % world.honest().len()).await;
+        world.wait(Duration::from_millis(60)).await;
+    }
+    world
+}
+
+#[test]
+fn an_equivocating_issuer_acts() {
+    let open = Defences { conflicts: false, ..Defences::default() };
+    fails(undefended(Adversary::EquivocatingIssuer, open), phase!(slow));
+    passes(&one(Adversary::EquivocatingIssuer)(0), phase!(slow));
+}
+
+/// Two of four are more than a committee of four survives.
+async fn divided(mut world: World) -> World {
+    let (one, other): (Vec<usize>, Vec<usize>) = world.honest().into_iter().partition(|i| i % 2 == 0);
+    world.divide(&one, &other).await;
+    world.start().await;
+    world.traffic(&world.honest(), 10).await;
+    world.wait(Duration::from_secs(3)).await;
+    checkers::agreement::check(&world).await;
+    world
+}
+
+#[test]
+fn an_equivocating_leader_acts() {
+    let found = fails(|seed| Plan::hostile(seed, N, Adversary::EquivocatingLeader, 2), phase!(divided));
+    assert!(found.contains("diverged: two milestones"), "{found}");
+    passes(&one(Adversary::EquivocatingLeader)(0), phase!(scenarios::partition::halves));
+}
+
+#[test]
+fn a_withholder_acts() {
+    let open = Defences { availability: false, ..Defences::default() };
+    let found = fails(undefended(Adversary::Withholder, open), phase!(busy));
+    assert!(found.starts_with("no progress: "), "{found}");
+    passes(&one(Adversary::Withholder)(0), phase!(busy));
+}
+
+#[test]
+fn a_forger_acts_on_signatures() {
+    let open = Defences { signatures: false, ..Defences::default() };
+    fails(undefended(Adversary::Forger, open), phase!(busy));
+}
+
+#[test]
+fn a_forger_acts_on_networks() {
+    let open = Defences { network: false, ..Defences::default() };
+    let found = fails(undefended(Adversary::Forger, open), phase!(busy));
+    assert!(found.contains("diverged: "), "{found}");
+}
+
+/// The forger's messages are refused, and counted.
+async fn refused(mut world: World) -> World {
+    world = busy(world).await;
+    for i in world.honest() {
+        assert!(world.status(i).await.refused > 0, "no progress: node {i} refused nothing of what a forger says");
+    }
+    world
+}
+
+#[test]
+fn a_forger_is_refused() {
+    passes(&one(Adversary::Forger)(0), phase!(refused));
+}
+
+#[test]
+fn a_replayer_acts() {
+    let open = Defences { archive: false, ..Defences::default() };
+    let found = fails(undefended(Adversary::Replayer, open), phase!(slow));
+    assert!(found.contains("diverged: "), "{found}");
+    passes(&one(Adversary::Replayer)(0), phase!(slow));
+}
+
+/// Messages per second that a flooder with unlimited rates gets into the ledger at least.
+const FLOOD_PER_SECOND: u64 = 200;
+
+/// Counts what a flooder got in.
+async fn flooded(mut world: World) -> World {
+    world.start().await;
+    world.traffic(&world.honest(), 60).await;
+    world.settle().await;
+    checkers::fairness::check(&world, FLOOD_PER_SECOND).await;
+    world
+}
+
+#[test]
+fn a_flooder_acts() {
+    let defences = Defences { rate: false, ..Defences::default() };
+    let plan = |seed| Plan { defences, flood: 16, ..Plan::hostile(seed, N, Adversary::Flooder, 1) };
+    let found = fails(plan, phase!(flooded));
+    assert!(found.starts_with("diverged: a flooder"), "{found}");
+}
+
+#[test]
+fn a_time_liar_acts() {
+    let open = Defences { clock: false, ..Defences::default() };
+    fails(undefended(Adversary::TimeLiar, open), phase!(busy));
+    passes(&one(Adversary::TimeLiar)(0), phase!(busy));
+    passes(&one(Adversary::TimeLiar)(1), phase!(busy));
+}
+
+#[test]
+fn an_eclipser_acts() {
+    let all = |seed| Plan { total_eclipse: true, ..Plan::hostile(seed, N, Adversary::Eclipser, 1) };
+    let found = fails(all, phase!(scenarios::late::scenario));
+    assert!(found.starts_with("no progress: "), "{found}");
+    passes(&one(Adversary::Eclipser)(0), phase!(scenarios::late::scenario));
+}

@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+"""Makes the seeds under fuzz/corpus from the golden vectors.
+
+    fuzz/seed.py [VECTORS]      default: the newest crates/protocol/tests/vectors/wire-v*.json
+
+Run it again when a format changed. Files named found-* are kept: they are inputs that broke something once. The numbers
+of the decoders are those of fuzz/src/decode.rs; the layouts of dag_model, ledger_model and verify_receipt those of their
+files in fuzz/src.
+"""
+import json
+import random
+import re
+import struct
+import sys
+from pathlib import Path
+
+FUZZ = Path(__file__).resolve().parent
+VECTORS = FUZZ.parent / "crates/protocol/tests/vectors"
+FILE_BYTES_MAX = 4096
+
+(MESSAGE, MILESTONE, FINALIZATION, BATCH, READING, BODY, VALUE, NAME, DEVICE_TOPIC, ID, PUBLIC_KEY, SIGNATURE, NETWORK_ID,
+ ACCOUNT, TOTALS, RECEIPT_JSON, GENESIS_JSON, TOPIC_TEXT, DEVICE_TOPIC_TEXT, NAME_TEXT, READING_NAME_TEXT, ID_TEXT,
+ PUBLIC_KEY_TEXT, SIGNATURE_TEXT, NETWORK_ID_TEXT) = range(25)
+
+
+def newest():
+    """The vectors of the highest version."""
+    found = {int(re.search(r"wire-v(\d+)\.json$", p.name)[1]): p for p in VECTORS.glob("wire-v*.json")}
+    if not found:
+        sys.exit(f"no wire-v*.json in {VECTORS}")
+    return found[max(found)]
+
+
+def name(text):
+    """A name's encoding."""
+    data = text.encode()
+    return bytes([len(data)]) + data
+
+
+def decode_seeds(vectors):
+    """One or more inputs of each decoder."""
+    seeds = {}
+
+    def add(what, decoder, data):
+        seeds[what] = bytes([decoder]) + (data.encode() if isinstance(data, str) else data)
+
+    def from_hex(what, decoder, entry):
+        add(what, decoder, bytes.fromhex(entry["bytes"]))
+
+    for part, decoder in (("messages", MESSAGE), ("milestones", MILESTONE), ("readings", READING)):
+        for n, entry in enumerate(vectors[part]):
+            from_hex(f"{part[:-1]}-{n}", decoder, entry)
+    from_hex("finalization", FINALIZATION, vectors["finalization"])
+    from_hex("batch", BATCH, vectors["batch"])
+    add("body-data", BODY, b"\x01\x05hello")
+    span = struct.pack(">QQ", 1_750_000_000_123_456, 1_750_000_002_123_456)
+    add("body-readings", BODY, b"\x00" + bytes(range(32)) + b"\x05\xcf\x01" + span + bytes(range(32, 64)) + b"\x01" + b"\x07" * 32 + b"\x02")
+    add("value-number", VALUE, b"\x00" + struct.pack(">d", -3.25))
+    add("value-boolean", VALUE, b"\x01\x01")
+    add("value-text", VALUE, b"\x02\x06locked")
+    add("value-bytes", VALUE, b"\x03\x03\x00\xff\x07")
+    add("refused-value-negative-zero", VALUE, b"\x00" + struct.pack(">d", -0.0))
+    add("name", NAME, name("süd"))
+    add("refused-name-dollar", NAME, name("$sys"))
+    add("device-topic", DEVICE_TOPIC, name("plant") + name("meter-1") + b"\x00" + name("power"))
+    add("id", ID, bytes(range(32)))
+    add("public-key", PUBLIC_KEY, bytes.fromhex(json.loads(vectors["genesis"]["json"])["committee"][0]["key"]))
+    add("signature", SIGNATURE, bytes(range(64)))
+    add("network-id", NETWORK_ID, bytes.fromhex(vectors["genesis"]["network"]))
+    add("account", ACCOUNT, b"\x83\x01" + bytes(range(32)) + b"\x83\x01\xd2\x09")
+    add("totals", TOTALS, b"\x83\x01\xd2\x09")
+    add("refused-totals-overlong", TOTALS, b"\x80\x00\x01")
+    for n, part in enumerate(("receipt", "anchored_receipt")):
+        add(f"receipt-json-{n}", RECEIPT_JSON, vectors[part])
+    add("genesis-json", GENESIS_JSON, vectors["genesis"]["json"])
+    x = "plant/meter-1/sense/power"
+    topics = (f"root/device/{x}", f"root/fog/{x}", "root/fog/plant/rejected", "root/node/plant/tangle", "root/node/plant/active",
+              "root/cache/plant/pending")
+    for n, topic in enumerate(topics):
+        add(f"topic-text-{n}", TOPIC_TEXT, topic)
+    add("device-topic-text", DEVICE_TOPIC_TEXT, "plant/valve-7/act/open")
+    add("name-text", NAME_TEXT, "süd")
+    add("reading-name-text", READING_NAME_TEXT, f"{x}@1750000000123456")
+    add("refused-reading-name-leading-zero", READING_NAME_TEXT, f"{x}@01")
+    add("id-text", ID_TEXT, bytes(range(32)).hex())
+    add("public-key-text", PUBLIC_KEY_TEXT, json.loads(vectors["genesis"]["json"])["committee"][0]["key"])
+    add("signature-text", SIGNATURE_TEXT, bytes(range(64)).hex())
+    add("network-id-text", NETWORK_ID_TEXT, vectors["genesis"]["network"])
+    return seeds
+
+
+def payload_seeds():
+    """Payloads of every form: topic, time of arrival, payload."""
+    payloads = {
+        "number": b"-21.5e1",
+        "boolean": b"true",
+        "text": "locked — 鍵".encode(),
+        "bytes": b"\x00\xff\x07",
+        "short": b'{"v":21.5,"t":1699999999123,"n":42,"u":"Cel"}',
+        "short-text": b'{"v":"open \\u00e9"}',
+        "pack-one": b'[{"n":"urn:dev:ow:10e2073a01080063","u":"Cel","v":23.1}]',
+        "pack-base": b'[{"bn":"urn:dev:ow:10e2073a0108006:","bt":1.276020076001e+09,"bu":"A","bver":5,"n":"voltage","u":"V","v":120.1},'
+                     b'{"n":"current","t":-5,"v":1.2},{"n":"current","t":-4,"v":1.3}]',
+        "pack-values": b'[{"n":"a","vs":"on"},{"n":"b","vb":false},{"n":"c","vd":"-_8"},{"n":"d","bv":1,"v":2,"s":3,"ut":4,"seq":5}]',
+        "refused-unit-control": b'{"v":1,"u":"\\u0007"}',
+        "refused-pack-clash": b'[{"n":"a/t","v":1},{"n":"b/t","v":1}]',
+        "refused-pack-label": b'[{"new_":1,"v":1}]',
+    }
+    return {what: bytes([0, 2]) + payload for what, payload in payloads.items()}
+
+
+def draft(issuer, slip, *others):
+    """A message to be: issuer, slip (0 forks, 1 leaves a gap, else honest), other parents by number."""
+    return bytes([issuer, slip, len(others)]) + b"".join(struct.pack(">H", n) for n in others)
+
+
+def graph(kind, drafts, order, rest):
+    """An input of dag_model. The order is given by places among those that are left."""
+    return bytes([kind, len(drafts) - 1]) + b"".join(drafts) + bytes(order) + bytes(rest)
+
+
+def dag_seeds():
+    """Braided chains, a fork, random graphs; everything arrives, room is short, milestones come."""
+    chance = random.Random(1)
+    braid = [draft(0, 9), draft(1, 9, 0), draft(2, 9, 1), draft(0, 9, 1, 2), draft(1, 9, 2, 3), draft(3, 9, 0, 3), draft(2, 9, 4, 5)]
+    fork = [draft(0, 9), draft(0, 9), draft(0, 0, 1), draft(1, 9, 1, 2), draft(0, 1, 3), draft(1, 9, 3)]
+    wild = [draft(chance.randrange(4), chance.randrange(10), *(chance.randrange(24) for _ in range(chance.randrange(4)))) for _ in range(24)]
+    shuffled = [chance.randrange(24) for _ in wild]
+    backwards = [len(braid) - 1 - n for n in range(len(braid))]
+    # arrive some, propose, finalise, forget, again
+    life = [0, 2, 2, 4, 0, 1, 2, 4, 6, 0, 7, 0, 0, 0, 4, 2, 4, 6, 1, 7, 0, 3, 0, 4, 2, 4, 6, 0]
+    return {
+        "arrivals-braid": graph(0, braid, [0] * len(braid), [3, 2]),
+        "arrivals-backwards": graph(0, braid, backwards, [3, 2]),
+        "arrivals-fork": graph(0, fork, [0, 1, 0, 1, 0, 0], [2, 4]),
+        "arrivals-wild": graph(0, wild, shuffled, [9, 9]),
+        "bounded-backwards": graph(1, braid, backwards, [2, 2] + [47, 1, 47, 0, 47, 2, 47]),
+        "bounded-wild": graph(1, wild, shuffled, [3, 1] + [chance.randrange(48) for _ in wild]),
+        "life-braid": graph(2, braid, [0] * len(braid), life),
+        "life-fork": graph(2, fork, [1, 0, 1, 0, 1, 0], life),
+        "life-wild": graph(2, wild, shuffled, life + life),
+    }
+
+
+def ledger_seeds():
+    """Operations: 0 to 4 the next message of an issuer, 5 and 6 one with any sequence, 7 commits."""
+    def following(issuer, number):
+        return bytes([0, issuer]) + struct.pack(">H", number)
+
+    def near(issuer, offset, number):
+        return bytes([5, issuer, 0, 128 + offset]) + struct.pack(">H", number)
+
+    def anywhere(issuer, sequence, number):
+        return bytes([5, issuer, 255]) + struct.pack(">QH", sequence, number)
+
+    commit = b"\x07"
+    return {
+        "one": following(0, 1),
+        "chain": b"".join(following(0, n) for n in range(6)),
+        "four-issuers": b"".join(following(n % 4, 4095 - n) for n in range(12)),
+        "milestones": following(0, 1) + commit + following(1, 2) + following(0, 3) + commit + commit + following(0, 4) + commit,
+        "repeated": following(0, 1) + near(0, -1, 1) + following(0, 2) + near(0, -2, 2) + near(0, 0, 3),
+        "gap": following(0, 1) + near(0, 1, 2) + anywhere(1, 2**64 - 1, 3) + anywhere(1, 0, 5) + commit + near(1, 0, 6),
+    }
+
+
+def receipt_seeds(vectors):
+    """Good receipts as text, and changes of good ones."""
+    return {
+        "text": b"\x00" + vectors["receipt"].encode(),
+        "text-anchored": b"\x00" + vectors["anchored_receipt"].encode(),
+        "text-unchanged": b"\x01\x00",
+        "text-anchored-unchanged": b"\x01\x01",
+        "parts-unchanged": b"\x02\x00",
+        "parts-anchored-unchanged": b"\x02\x01",
+        "parts-reading": b"\x02\x00\x00\x00\x05\x01x",
+        "parts-index-and-path": b"\x02\x00\x06" + struct.pack(">Q", 2) + b"\x03\x02",
+        "parts-milestone": b"\x02\x01\x08\x00\x28\x00\x01",
+        "parts-anchor-dropped": b"\x02\x01\x0a\x00",
+        "parts-anchor-and-certificate-of-the-other": b"\x02\x00\x0a\x01\x0b\x01",
+        "parts-certificate": b"\x02\x00\x0e\x00\x30\x00\x03",
+    }
+
+
+def main():
+    source = Path(sys.argv[1]) if len(sys.argv) > 1 else newest()
+    vectors = json.loads(source.read_text())
+    corpora = {"decode": decode_seeds(vectors), "edge_payload": payload_seeds(), "dag_model": dag_seeds(),
+               "ledger_model": ledger_seeds(), "verify_receipt": receipt_seeds(vectors)}
+    for target, seeds in corpora.items():
+        folder = FUZZ / "corpus" / target
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.iterdir():
+            if not old.name.startswith("found-"):
+                old.unlink()
+        for what, data in seeds.items():
+            if len(data) > FILE_BYTES_MAX:
+                sys.exit(f"{target}/{what} has {len(data)} bytes, the limit is {FILE_BYTES_MAX}")
+            (folder / what).write_bytes(data)
+        print(f"{target}: {len(seeds)} seeds")
+
+
+if __name__ == "__main__":
+    main()
