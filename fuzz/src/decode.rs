@@ -1,10 +1,11 @@
 //! Every decoder of bytes and text from strangers.
 
-use ledger::{Account, Totals};
+use ledger::{Account, Candidates, Delegation, Epoch, Totals, Unbonding, Wallet};
 use protocol::json::GenesisError;
 use protocol::{
-    Batch, Body, Decode, DecodeError, DeviceTopic, Encode, Finalization, Genesis, Id, Message, MessageError, Milestone, Name, NetworkId,
-    PublicKey, Reading, ReadingName, Receipt, SecretKey, Signature, Topic, Unsigned, Value,
+    Address, Batch, Body, Decode, DecodeError, DeviceTopic, Encode, Evidence, Finalization, Genesis, Handover, Head, Id, Message,
+    MessageError, Milestone, Name, NetworkId, Order, Parameters, PublicKey, Reading, ReadingName, Receipt, SecretKey, Signature, Topic,
+    Unsigned, Value,
 };
 use std::fmt::Display;
 use std::str::FromStr;
@@ -44,6 +45,18 @@ pub fn decode(data: &[u8]) -> bool {
         22 => spelled::<PublicKey>(input),
         23 => spelled::<Signature>(input),
         24 => spelled::<NetworkId>(input),
+        25 => canonical::<Head>(input).is_some(),
+        26 => canonical::<Order>(input).is_some(),
+        27 => canonical::<Evidence>(input).is_some(),
+        28 => canonical::<Parameters>(input).is_some(),
+        29 => canonical::<Handover>(input).is_some(),
+        30 => canonical::<Address>(input).is_some(),
+        31 => canonical::<Wallet>(input).is_some(),
+        32 => canonical::<ledger::Validator>(input).is_some(),
+        33 => canonical::<Candidates>(input).is_some(),
+        34 => canonical::<Epoch>(input).is_some(),
+        35 => canonical::<Delegation>(input).is_some(),
+        36 => canonical::<Unbonding>(input).is_some(),
         _ => false,
     }
 }

@@ -1,20 +1,51 @@
-//! The state machine of the ledger against sums.
+//! The state machine of the ledger against sums: messages, readings and money.
 
 use crate::draw::Draw;
-use ledger::{Account, ApplyError, MemoryStore, Overlay, StateStore, Totals, apply, read_account, read_totals, touched};
+use ledger::{
+    ApplyError, MemoryStore, Overlay, Rules, StateStore, apply, genesis_state, read_account, read_totals, read_validator, read_wallet,
+    touched,
+};
 use protocol::limits::{BATCH_BYTES_MAX, BATCH_READINGS_MAX};
-use protocol::{Body, Id, Message, NetworkId, PublicKey, SecretKey, Unsigned};
+use protocol::{
+    Action, Body, Committee, Evidence, Genesis, Id, Message, Name, NetworkId, Order, PublicKey, SecretKey, Unsigned, Validator,
+};
 use std::sync::OnceLock;
 
 const ISSUERS: usize = 4;
 /// Messages of one input: each is signed, which is slow.
 const MESSAGES_MAX: usize = 48;
-const NETWORK: NetworkId = NetworkId([7; 32]);
+/// The epoch is the same throughout: elections have tests of their own.
+const EPOCH: u64 = 3;
 
 /// The issuers' keys.
 fn keys() -> &'static [SecretKey] {
     static KEYS: OnceLock<Vec<SecretKey>> = OnceLock::new();
     KEYS.get_or_init(|| (0..ISSUERS).map(|n| SecretKey::from_seed(&[0x40 + n as u8; 32])).collect())
+}
+
+/// A network whose validators are the issuers, and whose wallets are theirs.
+fn genesis() -> &'static (Genesis, NetworkId) {
+    static GENESIS: OnceLock<(Genesis, NetworkId)> = OnceLock::new();
+    GENESIS.get_or_init(|| {
+        let mut members: Vec<Validator> = keys()
+            .iter()
+            .enumerate()
+            .map(|(n, key)| Validator { key: key.public_key(), name: Name::new(&format!("v{n}")).expect("a name") })
+            .collect();
+        members.sort_by_key(|v| v.key);
+        let genesis = Genesis::plain(Name::new("fuzz").expect("a name"), 0, 1, Committee::new(members).expect("a committee"));
+        let network = genesis.network();
+        (genesis, network)
+    })
+}
+
+fn rules() -> Rules<'static> {
+    let (genesis, network) = genesis();
+    Rules { network, subnet: genesis.subnet, epoch: EPOCH, parameters: &genesis.parameters }
+}
+
+fn founded() -> MemoryStore {
+    MemoryStore::from(genesis_state(&genesis().0))
 }
 
 /// What the state must hold: all that counted, in order.
@@ -26,24 +57,26 @@ impl Model {
         self.0.iter().filter(move |m| m.issuer == issuer)
     }
 
-    fn account(&self, issuer: PublicKey) -> Option<Account> {
-        let last = self.of(issuer).last()?.id();
-        let messages = self.of(issuer).count() as u64;
-        Some(Account { next_sequence: messages, last, messages, readings: readings(self.of(issuer)) })
-    }
-
-    /// Every account and the totals are what the messages give; the totals are the sums of the accounts.
+    /// Every account and the totals are what the messages give, and no coin is made or lost.
     fn check(&self, state: &impl StateStore) {
-        let (mut messages, mut readings_sum) = (0, 0);
+        let (mut messages, mut readings_sum, mut coins) = (0, 0, 0);
         for key in keys() {
-            let account = read_account(state, key.public_key()).expect("what was written can be read");
-            assert_eq!(account, self.account(key.public_key()));
+            let key = key.public_key();
+            let account = read_account(state, key).expect("what was written can be read");
+            let found = account.as_ref().map(|a| (a.next_sequence, a.last, a.messages, a.readings));
+            let count = self.of(key).count() as u64;
+            assert_eq!(found, self.of(key).last().map(|last| (count, last.id(), count, readings(self.of(key)))));
             messages += account.as_ref().map_or(0, |a| a.messages);
             readings_sum += account.as_ref().map_or(0, |a| a.readings);
+            coins += read_wallet(state, key).expect("what was written can be read").map_or(0, |w| w.balance);
+            let validator = read_validator(state, key).expect("what was written can be read").expect("a validator stays one");
+            coins += validator.stake + validator.unbonding;
         }
         let totals = read_totals(state).expect("what was written can be read");
-        assert_eq!(totals, Totals { messages, readings: readings_sum });
-        assert_eq!(totals, Totals { messages: self.0.len() as u64, readings: readings(self.0.iter()) });
+        assert_eq!((totals.messages, totals.readings), (messages, readings_sum));
+        assert_eq!((messages, readings_sum), (self.0.len() as u64, readings(self.0.iter())));
+        assert_eq!(Some(totals.supply), genesis().0.supply());
+        assert_eq!(totals.supply, coins + totals.burned, "coins were made or lost");
     }
 }
 
@@ -61,7 +94,7 @@ fn readings<'a>(messages: impl Iterator<Item = &'a Message>) -> u64 {
 /// # Panics
 /// If that does not hold.
 pub fn ledger_model(data: &[u8]) -> bool {
-    let (mut draw, mut model, mut base) = (Draw::new(data), Model::default(), MemoryStore::default());
+    let (mut draw, mut model, mut base) = (Draw::new(data), Model::default(), founded());
     let mut left = MESSAGES_MAX;
     while !draw.is_empty() && left > 0 {
         let mut state = Overlay::new(&base);
@@ -71,7 +104,7 @@ pub fn ledger_model(data: &[u8]) -> bool {
             if operation == 7 {
                 break;
             }
-            let message = message(operation < 5, &model, &mut draw);
+            let message = message(operation < 5, &model, &mut draw, &state);
             announced.extend(touched(&message));
             try_apply(&mut state, message, &mut model);
             model.check(&state);
@@ -87,7 +120,7 @@ pub fn ledger_model(data: &[u8]) -> bool {
 }
 
 /// A message of a drawn issuer, with its next sequence or any.
-fn message(next: bool, model: &Model, draw: &mut Draw<'_>) -> Message {
+fn message(next: bool, model: &Model, draw: &mut Draw<'_>, state: &impl StateStore) -> Message {
     let key = &keys()[draw.below(ISSUERS)];
     let issuer = key.public_key();
     let expected = model.of(issuer).count() as u64;
@@ -99,9 +132,12 @@ fn message(next: bool, model: &Model, draw: &mut Draw<'_>) -> Message {
     } else {
         draw.u64()
     };
-    let previous = model.of(issuer).last().map_or(Unsigned::root(NETWORK), Message::id);
+    let network = genesis().1;
+    let previous = model.of(issuer).last().map_or(Unsigned::root(network), Message::id);
     let body = match draw.u16() {
-        number if number.is_multiple_of(4) => Body::Data(number.to_be_bytes().to_vec()),
+        number if number.is_multiple_of(5) => Body::Data(number.to_be_bytes().to_vec()),
+        number if number % 5 == 1 => Body::Orders(vec![order(draw, state)]),
+        number if number % 25 == 2 => Body::Evidence(Box::new(evidence(draw))),
         number => Body::Readings {
             root: Id([1; 32]),
             count: 1 + u32::from(number) % BATCH_READINGS_MAX as u32,
@@ -111,25 +147,47 @@ fn message(next: bool, model: &Model, draw: &mut Draw<'_>) -> Message {
             shares: Vec::new(),
         },
     };
-    let unsigned = Unsigned {
-        network: NETWORK,
-        subnet: 0,
-        issuer,
-        sequence,
-        parents: vec![previous],
-        issued_at_ms: 0,
-        votes: Vec::new(),
-        body,
-        pow_nonce: 0,
-    };
+    let unsigned =
+        Unsigned { network, subnet: 0, issuer, sequence, parents: vec![previous], issued_at_ms: 0, votes: Vec::new(), body, pow_nonce: 0 };
     unsigned.sign(key)
+}
+
+/// An order of a drawn wallet, which may or may not be able to give it.
+fn order(draw: &mut Draw<'_>, state: &impl StateStore) -> Order {
+    let wallet = &keys()[draw.below(ISSUERS)];
+    let validator = keys()[draw.below(ISSUERS)].public_key();
+    let held = read_wallet(state, wallet.public_key()).expect("what was written can be read");
+    let current = held.map_or_else(|| protocol::order::first_state(&genesis().1, &wallet.public_key()), |w| w.state);
+    // one in sixteen is of another State
+    let state = if draw.byte() < 16 { Id([9; 32]) } else { current };
+    let amount = if draw.byte() < 240 { u64::from(draw.u16()) * 31 + 1 } else { draw.u64().max(1) };
+    let action = match draw.below(5) {
+        0 => Action::Register { name: Name::new("again").expect("a name"), address: None },
+        1 => Action::Retire,
+        2 => Action::Delegate { validator, amount },
+        3 => Action::Undelegate { validator, amount },
+        _ => Action::Withdraw { validator },
+    };
+    Order::sign(&genesis().1, wallet, state, action)
+}
+
+/// Two messages of one issuer and sequence; now and then the same one twice, which proves nothing.
+fn evidence(draw: &mut Draw<'_>) -> Evidence {
+    let (key, sequence) = (&keys()[draw.below(ISSUERS)], u64::from(draw.byte()));
+    let draft = |time: u64| {
+        let (network, issuer) = (genesis().1, key.public_key());
+        let (parents, body) = (vec![Unsigned::root(network)], Body::Data(vec![1]));
+        Unsigned { network, subnet: 0, issuer, sequence, parents, issued_at_ms: time, votes: Vec::new(), body, pow_nonce: 0 }
+    };
+    let other = u64::from(draw.byte() % 4);
+    Evidence::messages(draft(0).sign(key).head(), draft(other).sign(key).head())
 }
 
 /// Applies a message: it counts exactly if its sequence is its issuer's next one.
 fn try_apply(state: &mut Overlay<'_, MemoryStore>, message: Message, model: &mut Model) {
     let expected = model.of(message.issuer).count() as u64;
-    match apply(state, &message) {
-        Ok(()) => {
+    match apply(state, &rules(), &message) {
+        Ok(_) => {
             assert_eq!(message.sequence, expected, "a message out of order counted");
             model.0.push(message);
         }
@@ -143,12 +201,13 @@ fn try_apply(state: &mut Overlay<'_, MemoryStore>, message: Message, model: &mut
 
 /// The state that the messages give, applied to nothing in one go.
 fn at_once(messages: &[Message]) -> MemoryStore {
-    let nothing = MemoryStore::default();
-    let mut state = Overlay::new(&nothing);
+    let founded = founded();
+    let mut state = Overlay::new(&founded);
     for message in messages {
-        apply(&mut state, message).expect("it counted before");
+        apply(&mut state, &rules(), message).expect("it counted before");
     }
-    let mut store = MemoryStore::default();
-    state.into_changes().into_iter().for_each(|(key, value)| store.set(key, value));
+    let changes = state.into_changes();
+    let mut store = founded;
+    changes.into_iter().for_each(|(key, value)| store.set(key, value));
     store
 }

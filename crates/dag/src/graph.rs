@@ -154,11 +154,17 @@ impl<V: Vertex> Dag<V> {
         self.pending.missing()
     }
 
-    /// Pending messages that no pending message waits for, ascending: what to drop first when room is needed
-    /// for their ancestors.
+    /// Pending messages, of one issuer or of anybody, that no pending message waits for, ascending: what to drop first
+    /// when room is needed for their ancestors.
     #[must_use]
-    pub fn pending_tips(&self) -> Vec<Id> {
-        self.pending.tips()
+    pub fn pending_tips(&self, of: Option<&PublicKey>) -> Vec<Id> {
+        self.pending.tips(of)
+    }
+
+    /// Whether a pending message waits for this one.
+    #[must_use]
+    pub fn awaits(&self, id: &Id) -> bool {
+        self.pending.awaits(id)
     }
 
     /// Drops a pending message; says whether there was one. Messages that wait for it go on waiting, so it is

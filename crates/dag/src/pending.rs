@@ -128,8 +128,15 @@ impl<V: Vertex> Pending<V> {
     }
 
     /// Pending messages that no pending message waits for, ascending.
-    pub(crate) fn tips(&self) -> Vec<Id> {
-        self.vertices.keys().filter(|id| !self.waiters.contains_key(*id)).copied().collect()
+    pub(crate) fn tips(&self, of: Option<&PublicKey>) -> Vec<Id> {
+        let asked = |waiting: &Waiting<V>| of.is_none_or(|issuer| waiting.vertex.issuer() == *issuer);
+        let tips = self.vertices.iter().filter(|(id, waiting)| !self.waiters.contains_key(*id) && asked(waiting));
+        tips.map(|(id, _)| *id).collect()
+    }
+
+    /// Whether anybody waits for this message.
+    pub(crate) fn awaits(&self, id: &Id) -> bool {
+        self.waiters.contains_key(id)
     }
 
     fn unlink(&mut self, parent: &Id, waiter: &Id) {

@@ -118,6 +118,7 @@ type HttpTask = JoinHandle<Result<(), HttpError>>;
 /// The parts that run.
 struct Node {
     running: Running,
+    ledger: replica::Handle,
     site: Option<RunningSite>,
     http: Option<HttpTask>,
     stop: watch::Sender<bool>,
@@ -172,7 +173,7 @@ impl Node {
             key: key.public_key(),
             archive: config.ledger.retention == RetentionConfig::default(),
             genesis,
-            ledger,
+            ledger: ledger.clone(),
             runtime,
             site: site.as_ref().map(|s| s.site.clone()),
             metrics,
@@ -180,12 +181,12 @@ impl Node {
             stop: stopped,
         });
         let http = Some(tokio::spawn(http::serve(listener, state)));
-        Ok(Self { running, site, http, stop })
+        Ok(Self { running, ledger, site, http, stop })
     }
 
     /// Stops what runs, in order.
     async fn stop(self) {
-        let Self { site, http, stop, .. } = self;
+        let Self { ledger, site, http, stop, .. } = self;
         if let Some(RunningSite { site, tasks, broker }) = site {
             if let Some(broker) = broker {
                 broker.stop().await;
@@ -196,6 +197,7 @@ impl Node {
             }
             site.close().await;
         }
+        ledger.commit().await;
         stop.send_replace(true);
         if let Some(http) = http {
             let abort = http.abort_handle();

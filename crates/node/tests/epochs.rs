@@ -120,7 +120,7 @@ fn a_node_from_outside_is_elected_and_nothing_is_lost() {
     (1..=NODES).for_each(|k| net.start(k));
     (1..=NODES).for_each(|k| net.wait_ready(k));
     let site = Site::new("z1", 1, net.mqtt());
-    let traffic = Traffic::start(&[site.clone()]);
+    let traffic = Traffic::start(std::slice::from_ref(&site));
 
     // stake moves between wallets and validators, and what cannot be done says why
     let first = member_key(&net, 1);
@@ -178,7 +178,7 @@ fn somebody_joins(net: &Net, wallet: &str) -> Outsider {
     outsider.start();
     let address = format!("127.0.0.1:{}", outsider.base);
     order(net, &["validator", "register", "--name", "outside", "--address", &address], &outsider.key_file());
-    order(net, &["delegate", "--to", "outside", "--amount", "300000"], wallet);
+    order(net, &["delegate", "--to", &outsider.key.public_key().to_string(), "--amount", "300000"], wallet);
     let key = outsider.key.public_key().to_string();
     let member = |node: &str| {
         let epoch = ask(node, "/api/v1/epoch");

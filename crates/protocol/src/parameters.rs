@@ -38,7 +38,7 @@ impl Default for Parameters {
     fn default() -> Self {
         Self {
             epoch_milestones: 50_000,
-            committee_max: 48,
+            committee_max: 16,
             stake_min: 1_000,
             unbonding_epochs: 2,
             slash_percent: 50,

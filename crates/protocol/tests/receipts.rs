@@ -381,7 +381,7 @@ fn a_handover_that_does_not_hold_is_refused() {
     assert_eq!(changed(&|h| h.milestone.time_ms += 1), HandoverError::Digest(0));
     assert_eq!(changed(&|h| h.finalization.epoch = 1), HandoverError::Epoch { expected: 0, found: 1 });
     let why = FinalizationError::Quorum { found: 2, needed: 3 };
-    assert_eq!(changed(&|h| drop(h.finalization.votes.pop())), HandoverError::Finalization { epoch: 0, why });
+    assert_eq!(changed(&|h| h.finalization.votes.truncate(h.finalization.votes.len() - 1)), HandoverError::Finalization { epoch: 0, why });
     let why = FinalizationError::Signature("ost".to_string());
     let forged = changed(&|h| h.finalization.votes[1].signature.0[40] ^= 1);
     assert_eq!(forged, HandoverError::Finalization { epoch: 0, why });

@@ -330,6 +330,12 @@ impl Handle {
         self.ask(|reply| Request::Sync { question, reply }).await.flatten()
     }
 
+    /// Makes durable what was executed, which otherwise happens within a quarter of a second: a node that is about to
+    /// stop spares its next start the repetition.
+    pub async fn commit(&self) {
+        let _ = self.ask(|reply| Request::Commit { reply }).await;
+    }
+
     /// Events from now on. A subscriber that lets `capacity` events pile up loses its subscription: the
     /// channel closes after the events it holds, and it asks again for what it missed.
     pub async fn subscribe(&self, capacity: usize) -> Option<mpsc::Receiver<Event>> {

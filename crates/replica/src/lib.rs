@@ -29,8 +29,8 @@ mod defences;
 mod dissemination;
 mod epochs;
 mod handle;
-mod laboratory;
 mod json;
+mod laboratory;
 mod light;
 mod network;
 mod proof;
@@ -52,8 +52,8 @@ pub use handle::{
     Confirmed, EpochRecord, Event, Evidence, EvidenceError, Handle, IssueError, MessageRecord, MilestoneRecord, OrderRefusal, OwnPayload,
     StakeRecord, Standing, Status, ValidatorRecord, WalletRecord,
 };
-pub use laboratory::{Laboratory, LaboratoryConfig, LaboratoryError};
 pub use json::{HEAD_FORMAT, JsonError, STATE_FORMAT, TRUSTED_FORMAT};
+pub use laboratory::{Laboratory, LaboratoryConfig, LaboratoryError};
 pub use light::{HANDOVERS_AT_ONCE_MAX, Head, HeadError, Step, TrustError, Trusted};
 pub use network::Config;
 pub use proof::{ProofError, StateProof, StateProofError, VerifiedState};

@@ -56,6 +56,8 @@ const _: () = assert!(PROOF_DIGESTS_MAX * 32 + CHUNK + 256 <= PROOF_BYTES_MAX);
 
 /// The engine's family of trees.
 pub(crate) type Family = mmr::Family;
+/// What the engine decodes an entry of the log by.
+type OperationConfig = ((), (RangeCfg<usize>, ()));
 /// An entry of the state's log.
 pub(crate) type Operation = variable_any::Operation<Family, Digest, Vec<u8>>;
 type Database<E> = Db<mmr::Family, E, Digest, Vec<u8>, Sha256, EightCap, CHUNK, Sequential>;
@@ -124,7 +126,7 @@ pub(crate) struct State<E: Disk + Spawner> {
 }
 
 impl<E: Disk + Spawner> State<E> {
-    fn config(prefix: &str, cache: &CacheRef) -> VariableConfig<EightCap, ((), (RangeCfg<usize>, ())), Sequential> {
+    fn config(prefix: &str, cache: &CacheRef) -> VariableConfig<EightCap, OperationConfig, Sequential> {
         VariableConfig {
             merkle_config: MerkleConfig {
                 journal_partition: format!("{prefix}-state-nodes"),

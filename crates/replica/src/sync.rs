@@ -31,12 +31,15 @@ pub(crate) const CUTS: u64 = 256;
 /// Bytes of one answer.
 pub const ANSWER_BYTES_MAX: usize = 2 * 1024 * 1024;
 
+/// An answer under way.
+type Answering = Pin<Box<dyn Future<Output = Option<Vec<u8>>> + Send>>;
+
 /// A node that answers questions of [`crate::Handle::sync`], however it is reached. It is not trusted. `None` if it
 /// could not be reached or has no answer.
 #[derive(Clone)]
 pub struct Upstream {
     name: Arc<str>,
-    ask: Arc<dyn Fn(Vec<u8>) -> Pin<Box<dyn Future<Output = Option<Vec<u8>>> + Send>> + Send + Sync>,
+    ask: Arc<dyn Fn(Vec<u8>) -> Answering + Send + Sync>,
 }
 
 impl Upstream {

@@ -47,7 +47,7 @@ fn missing_names_what_is_neither_connected_nor_pending() {
     // Its own list leaves out 8, which is pending.
     assert_eq!(suspend(&mut dag, draw(10, 3, 1, &[8, 6])), ids(&[6]));
     assert_eq!(dag.missing(), ids(&[5, 6, 7]));
-    assert_eq!(dag.pending_tips(), ids(&[9, 10]));
+    assert_eq!(dag.pending_tips(None), ids(&[9, 10]));
 }
 
 #[test]

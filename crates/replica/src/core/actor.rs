@@ -169,6 +169,10 @@ pub(crate) struct Core<E: Disk + Spawner> {
     pub(super) next_announce: SystemTime,
     pub(super) announced: Vec<Digest>,
     pub(crate) summits: Summits,
+    /// What a final milestone waits for, and what that waits for.
+    pub(super) needed: BTreeSet<Id>,
+    /// The epoch in which this node, outside the committee, showed that it is there.
+    pub(super) shown: Option<u64>,
     pub(super) next_prune: SystemTime,
     /// The highest milestone whose messages may be gone.
     pub(super) pruned: u64,
@@ -218,6 +222,7 @@ impl<E: Disk + Spawner> Core<E> {
             }
             self.commit_if_due().await?;
             self.prune_if_due().await?;
+            self.sign_of_life().await?;
             self.pull_missing();
             self.push_outbox();
             self.announce_tips();
@@ -290,6 +295,11 @@ impl<E: Disk + Spawner> Core<E> {
                     self.subscribers.push(events);
                     let _ = reply.send(());
                 }
+            }
+            Request::Commit { reply } => {
+                self.uncommitted.due = Some(self.context.current());
+                self.commit_if_due().await?;
+                let _ = reply.send(());
             }
             Request::Misbehaviour(evidence) => self.accusations.hear(*evidence),
             query => self.answer(query).await?,

@@ -82,7 +82,12 @@ impl<E: Disk + Spawner> Core<E> {
         let passed = self.defences.archive
             && self.defences.conflicts
             && self.frontier.get(&message.issuer).is_some_and(|(next, _)| message.sequence < *next);
-        if !passed && let Err(why) = self.judge(&message, !delay.is_zero()).await? {
+        // what is final must be executed, whatever its issuer owed
+        let needed = self.needed.contains(&id);
+        if !passed
+            && !needed
+            && let Err(why) = self.judge(&message, !delay.is_zero()).await?
+        {
             self.refuse(id, message.issuer, why);
             return Ok(());
         }
@@ -97,8 +102,7 @@ impl<E: Disk + Spawner> Core<E> {
     }
 
     /// Takes in a message whose sequence its issuer has gone past: one that this node had dropped or never had, or a
-    /// rival of one that counts. No milestone will confirm it; it is kept only if it was asked for, because others
-    /// build on it.
+    /// rival of one that counts. No milestone will confirm it; it is kept only if others wait for it.
     async fn insert_settled(&mut self, message: &Arc<Message>, pulled: bool) -> Result<(), CoreError> {
         let id = message.id();
         self.wanted.remove(&id);
@@ -108,10 +112,11 @@ impl<E: Disk + Spawner> Core<E> {
             self.counts.equivocations += 1;
             self.accusations.hear(Evidence::messages(message.head(), rival.head()));
         }
-        if !pulled {
+        if !pulled || !self.dag.awaits(&id) {
             return Ok(());
         }
         self.store.messages.append(id, &message.bytes().to_vec()).await?;
+        self.stored_bytes += message.bytes().len() as u64;
         self.enrol_settled(message).await?;
         let connected = self.dag.settle_parent(&id);
         self.connected(connected).await
@@ -142,10 +147,10 @@ impl<E: Disk + Spawner> Core<E> {
     }
 
     /// Whether a message that is not in memory was decided before: it was here, or a milestone whose messages are
-    /// known confirmed it, or it is the last of its issuer's that counts.
+    /// known (and executed here) confirmed it, or it is the last of its issuer's that counts.
     pub(super) async fn was_settled(&self, id: &Id) -> Result<bool, CoreError> {
         Ok(self.store.messages.has(*id).await?
-            || self.store.confirmations.has(*id).await?
+            || self.confirmation(*id).await?.is_some()
             || self.frontier.values().any(|(_, last)| last == id))
     }
 
@@ -164,12 +169,18 @@ impl<E: Disk + Spawner> Core<E> {
             Ok(Insertion::Known) => {}
             Ok(Insertion::Pending { missing }) => {
                 self.wanted.remove(&id);
+                if self.needed.contains(&id) {
+                    self.needed.extend(missing.iter().copied());
+                }
                 for parent in missing {
                     self.want_from(parent, delay, Source::Issuer(again.issuer));
                 }
             }
             Ok(connected @ Insertion::Connected { .. }) => self.connected(connected).await?,
-            Err(InsertError::PendingFull { .. } | InsertError::IssuerPendingFull { .. }) if delay.is_zero() && self.make_room() => {
+            Err(InsertError::PendingFull { .. }) if delay.is_zero() && self.make_room(None) => {
+                Box::pin(self.insert(again, delay)).await?;
+            }
+            Err(InsertError::IssuerPendingFull { issuer, .. }) if delay.is_zero() && self.make_room(Some(issuer)) => {
                 Box::pin(self.insert(again, delay)).await?;
             }
             Err(why) => {
@@ -191,6 +202,10 @@ impl<E: Disk + Spawner> Core<E> {
             warn!(issuer = %e.issuer, sequence = e.sequence, first = %e.first, second = %e.second, "an issuer signed two messages of one sequence");
         }
         for vertex in vertices {
+            if self.frontier.get(&vertex.issuer).is_some_and(|(next, _)| vertex.sequence < *next) {
+                // it waited until its issuer had gone past it: the next milestone settles it
+                self.rivals.insert(vertex.id());
+            }
             self.save(&vertex).await?;
             self.count_in(&vertex);
             self.wanted.remove(&vertex.id());
@@ -201,11 +216,11 @@ impl<E: Disk + Spawner> Core<E> {
         Ok(())
     }
 
-    /// Drops pending messages that nobody waits for, to take in one that was asked for; gives whether any was
-    /// there. They come again with the next announcement.
-    fn make_room(&mut self) -> bool {
+    /// Drops pending messages that nobody waits for, of one issuer or of anybody, to take in one that was asked for;
+    /// gives whether any was there. They come again with the next announcement.
+    fn make_room(&mut self, of: Option<PublicKey>) -> bool {
         let mut dropped = false;
-        for id in self.dag.pending_tips().iter().take(ROOM) {
+        for id in self.dag.pending_tips(of.as_ref()).iter().take(ROOM) {
             self.rates.forget(id);
             dropped |= self.dag.drop_pending(id);
         }

@@ -306,7 +306,8 @@ impl<E: Disk + Spawner> Core<E> {
     /// past its sequence. The latter keeps whoever no longer has the old messages in step with whoever has.
     fn is_settled(&self, id: &Id, above: &[&BTreeSet<Id>], frontier: &Frontier) -> bool {
         let passed = |m: &Arc<Message>| frontier.get(&m.issuer).is_some_and(|(next, _)| m.sequence < *next);
-        above.iter().any(|ids| ids.contains(id)) || (self.defences.archive && self.defences.conflicts && self.dag.get(id).is_some_and(passed))
+        above.iter().any(|ids| ids.contains(id))
+            || (self.defences.archive && self.defences.conflicts && self.dag.get(id).is_some_and(passed))
     }
 
     /// Each issuer's next sequence and last message that counted, after the milestone of `digest`.

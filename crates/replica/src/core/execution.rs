@@ -65,6 +65,7 @@ impl<E: Disk + Spawner> Core<E> {
                     }
                     Evaluation::Waits(missing) => {
                         for id in missing {
+                            self.needed.insert(id);
                             self.want(id, Duration::ZERO);
                         }
                         break;
@@ -137,6 +138,7 @@ impl<E: Disk + Spawner> Core<E> {
         if let Some(committee) = &cut.milestone.next_committee {
             self.close_epoch(link, committee.clone()).await?;
         }
+        self.needed.clear();
         self.drop_orphans();
         self.dag.forget(height.saturating_sub(self.limits.keep_milestones));
         if let Some(own) = confirmed.iter().rev().find(|c| c.issuer == self.me && c.sequence >= self.own.next_sequence) {

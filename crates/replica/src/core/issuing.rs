@@ -1,6 +1,7 @@
 //! Issuing: batches and data become messages of this node.
 
 use super::actor::{Core, CoreError};
+use super::offences::CAUGHT_UP_MS;
 use crate::handle::IssueError;
 use crate::store::Disk;
 use commonware_runtime::Spawner;
@@ -89,6 +90,22 @@ impl<E: Disk + Spawner> Core<E> {
         self.own.issued += 1;
         self.own.unsaved.push((reply, message));
         self.grown = true;
+        Ok(())
+    }
+
+    /// Shows once an epoch that a validator outside the committee is there: it is elected only if a message of its counts.
+    pub(super) async fn sign_of_life(&mut self) -> Result<(), CoreError> {
+        let epoch = self.epoch_of(self.executed.height + 1);
+        let now = self.context.current();
+        let behind = unix_ms(now).saturating_sub(self.executed.time_ms) > CAUGHT_UP_MS;
+        if self.shown == Some(epoch) || now < self.next_announce || behind || self.committee.contains(&self.me) {
+            return Ok(());
+        }
+        if self.may_issue(self.me).await? {
+            self.shown = Some(epoch);
+            let (reply, _) = oneshot::channel();
+            self.issue(Body::Data(Vec::new()), None, reply).await?;
+        }
         Ok(())
     }
 

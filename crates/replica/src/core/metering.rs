@@ -14,7 +14,7 @@ use super::rates::{Orphan, Place, Step};
 use super::refusal::Refusal;
 use crate::handle::IssueError;
 use crate::state::StateError;
-use crate::store::{Confirmation, Disk};
+use crate::store::Disk;
 use commonware_cryptography::ed25519;
 use commonware_runtime::Spawner;
 use ledger::{Account, Key};
@@ -128,6 +128,9 @@ impl<E: Disk + Spawner> Core<E> {
     fn settle(&mut self, id: Id, place: Place) {
         self.forget_places();
         for outcast in self.rates.settle(&self.genesis.parameters, id, place) {
+            if self.needed.contains(&outcast.id) {
+                continue;
+            }
             self.dag.drop_pending(&outcast.id);
             self.refuse(outcast.id, outcast.issuer, outcast.why);
         }
@@ -200,7 +203,7 @@ impl<E: Disk + Spawner> Core<E> {
         if let Some(account) = self.account(above.issuer).await?.filter(|account| account.last == previous) {
             return Ok(Some(Place::reached(above.issuer, account.next_sequence, Meter::from_us(account.meter_us))));
         }
-        if let Some(void) = self.confirmation_of(previous).await?.filter(|confirmation| confirmation.index.is_none()) {
+        if let Some(void) = self.confirmation(previous).await?.filter(|confirmation| confirmation.index.is_none()) {
             return Ok(Some(Place::before(above, Meter::from_us(void.meter_us.unwrap_or_default()))));
         }
         Ok(self.was_settled(&previous).await?.then(|| Place::dead_end(above.issuer)))
@@ -208,18 +211,11 @@ impl<E: Disk + Spawner> Core<E> {
 
     /// The meter after a message of `issuer` that was confirmed, if archive or state keep it.
     async fn kept_meter(&self, issuer: PublicKey, id: Id) -> Result<Option<Meter>, CoreError> {
-        if let Some(us) = self.confirmation_of(id).await?.and_then(|confirmation| confirmation.meter_us) {
+        if let Some(us) = self.confirmation(id).await?.and_then(|confirmation| confirmation.meter_us) {
             return Ok(Some(Meter::from_us(us)));
         }
         let account = self.account(issuer).await?.filter(|account| account.last == id);
         Ok(account.map(|account| Meter::from_us(account.meter_us)))
-    }
-
-    async fn confirmation_of(&self, id: Id) -> Result<Option<Confirmation>, CoreError> {
-        Ok(match self.store.confirmations.get(id).await? {
-            Some(stored) => Some(self.store.confirmations.decode(&stored)?),
-            None => None,
-        })
     }
 
     async fn account(&self, issuer: PublicKey) -> Result<Option<Account>, CoreError> {

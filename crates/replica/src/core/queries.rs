@@ -87,7 +87,9 @@ impl<E: Disk + Spawner> Core<E> {
         })
     }
 
-    async fn confirmation(&self, id: Id) -> Result<Option<Confirmation>, CoreError> {
+    /// Where an executed milestone confirmed a message. What a crash or a joining that failed left behind above the last
+    /// executed one says nothing.
+    pub(super) async fn confirmation(&self, id: Id) -> Result<Option<Confirmation>, CoreError> {
         match self.store.confirmations.get(id).await? {
             Some(bytes) => {
                 let c: Confirmation = self.store.confirmations.decode(&bytes)?;
@@ -204,7 +206,7 @@ impl<E: Disk + Spawner> Core<E> {
         if let Some(stored) = self.store.handovers.at(epoch).await? {
             return Ok(Some(self.store.handovers.decode(&stored)?));
         }
-        let height = (epoch + 1) * self.genesis.parameters.epoch_milestones - 1;
+        let Some(height) = self.genesis.parameters.closing_height(epoch) else { return Ok(None) };
         let Some(milestone) = self.header(height).await? else { return Ok(None) };
         let certificate = self.chain.get_finalization(Height::new(height)).await;
         let finalization = certificate.as_ref().and_then(wire::finalization);

@@ -98,6 +98,10 @@ pub(crate) enum Request {
         message: Id,
         reply: oneshot::Sender<Vec<OrderRefusal>>,
     },
+    /// Make durable what was executed.
+    Commit {
+        reply: oneshot::Sender<()>,
+    },
     /// A joining node asks.
     Sync {
         question: Vec<u8>,

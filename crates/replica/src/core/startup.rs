@@ -89,6 +89,8 @@ impl<E: Disk + Spawner> Core<E> {
             summits: Summits::default(),
             pushed: Vec::new(),
             batch_seed: Id::hash(&[b"wattle/batch seed", &key.to_seed()]).0,
+            needed: BTreeSet::new(),
+            shown: None,
             next_prune: now,
             pruned: store.cuts.first()?.saturating_sub(1),
             stored_bytes: last.bytes,
@@ -156,7 +158,7 @@ impl<E: Disk + Spawner> Core<E> {
 
     /// The closing milestone of an epoch that is over.
     async fn closing(&self, epoch: u64) -> Result<Milestone, CoreError> {
-        let height = (epoch + 1).saturating_mul(self.genesis.parameters.epoch_milestones) - 1;
+        let height = self.genesis.parameters.closing_height(epoch).unwrap_or(u64::MAX);
         self.header(height).await?.ok_or(CoreError::Inconsistent("a closing milestone is missing"))
     }
 

@@ -23,9 +23,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tracing::{debug, warn};
 
-/// Peers for which a node makes room beside the genesis' committee, or beside those its configuration names if they
-/// are more. Mailboxes are sized by it up front.
-pub(super) const PEERS_SPARE: usize = 16;
+/// Peers for which a node makes room beside the largest committee there can be, or beside those its configuration names
+/// if they are more. Mailboxes are sized by it up front.
+pub(super) const PEERS_SPARE: usize = 4;
 /// How long looking up a name may take.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -36,7 +36,8 @@ pub(super) type Peers = BTreeMap<ed25519::PublicKey, Address>;
 
 /// How many peers a set may hold, this node included.
 pub(super) fn peers_max(genesis: &Genesis, configured: usize) -> usize {
-    genesis.committee.size().max(configured).saturating_add(PEERS_SPARE + 1)
+    let seats = usize::from(genesis.parameters.committee_max);
+    genesis.committee.size().max(seats).max(configured).saturating_add(PEERS_SPARE + 1)
 }
 
 /// The sets of peers, one after another.

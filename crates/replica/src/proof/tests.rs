@@ -9,7 +9,10 @@ use ledger::{Validator, Wallet};
 use protocol::{Decode as _, Id, PublicKey};
 
 /// The state's root after the genesis, and the values under `keys` with their proofs.
-fn proved(genesis: &Genesis, keys: Vec<Key>) -> (Id, Vec<Option<(Vec<u8>, Vec<u8>)>>) {
+/// A value and its proof.
+type Proved = Option<(Vec<u8>, Vec<u8>)>;
+
+fn proved(genesis: &Genesis, keys: Vec<Key>) -> (Id, Vec<Proved>) {
     let genesis = genesis.clone();
     deterministic::Runner::new(deterministic::Config::new()).start(|context| async move {
         let cache = CacheRef::new(NZU16!(4096), NZUsize!(1024));

@@ -1,7 +1,7 @@
 //! The side that is asked.
 
-use super::{ANSWER_BYTES_MAX, CUTS};
 use super::wire::{Question, RECORDS_MAX, Records, Summit};
+use super::{ANSWER_BYTES_MAX, CUTS};
 use crate::core::{Core, CoreError};
 use crate::state::Point;
 use crate::store::{CutRecord, Disk};

@@ -59,6 +59,8 @@ pub struct Plan {
     pub total_eclipse: bool,
     /// Milestones in an epoch.
     pub epoch: u64,
+    /// Messages per second that an issuer may issue without work.
+    pub share: u32,
     /// Seats of a committee.
     pub seats: u16,
     /// How long nodes keep messages.
@@ -84,6 +86,7 @@ impl Plan {
             flood: 4,
             total_eclipse: false,
             epoch: 1_000_000,
+            share: 4_000,
             seats: n as u16,
             retention: Retention::default(),
             section: 65_536,
@@ -169,6 +172,7 @@ fn genesis(keys: &[SecretKey], plan: &Plan) -> Genesis {
     let mut genesis = Genesis::plain(Name::new("simulated").unwrap(), 0, 0, committee);
     genesis.parameters.epoch_milestones = plan.epoch;
     genesis.parameters.committee_max = plan.seats;
+    genesis.parameters.share_per_second = plan.share;
     genesis.wallets = keys.iter().map(|key| (key.public_key(), BALANCE)).collect();
     genesis.wallets.sort_unstable_by_key(|(key, _)| *key);
     genesis

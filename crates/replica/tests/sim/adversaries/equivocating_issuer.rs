@@ -9,6 +9,8 @@ pub async fn play(world: &mut World, place: usize) {
     let mut puppet = shadow(world, place).await;
     world.context.child("issuer").spawn(move |context| async move {
         let key = puppet.key.clone();
+        // whoever is not there yet would never hear of the first message, and so of none
+        context.sleep(PACE * 8).await;
         let mut last = puppet.root();
         for step in 0..STEPS {
             let fork = [b"left", b"rite"].map(|side| puppet.draft(step, vec![last], side).sign(&key));

@@ -28,7 +28,7 @@ pub async fn play(world: &mut World, place: usize) {
             mark.1 |= !first;
             return true;
         }
-        (to % 2 == 0) == first
+        to.is_multiple_of(2) == first
     };
     let inward = move |channel: u64, from: usize, bytes: &[u8]| {
         if from >= honest {
@@ -39,7 +39,7 @@ pub async fn play(world: &mut World, place: usize) {
                 _ => SplitTarget::None,
             };
         }
-        if from % 2 == 0 { SplitTarget::Primary } else { SplitTarget::Secondary }
+        if from.is_multiple_of(2) { SplitTarget::Primary } else { SplitTarget::Secondary }
     };
     let seat = seat::take(world.place(place), Rules { out: Arc::new(out), inward: Arc::new(inward) }).await;
     drop(world.accomplice(place, "-first", seat.first, 0));

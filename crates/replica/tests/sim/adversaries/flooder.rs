@@ -17,6 +17,7 @@ pub async fn play(world: &mut World, place: usize) {
     world.context.child("flooder").spawn(move |context| async move {
         let key = puppet.key.clone();
         let (mut last, mut sequence) = (puppet.root(), 0);
+        context.sleep(PACE * 8).await;
         for step in 0..STEPS {
             let mut flood: Vec<Message> = Vec::new();
             for i in 0..each {

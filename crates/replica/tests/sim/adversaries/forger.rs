@@ -21,7 +21,7 @@ fn forgeries(step: u64, victim: protocol::PublicKey, draft: &impl Fn(u64, Vec<Id
         Unsigned { pow_nonce: step, ..draft(step, vec![parent]) },
         draft(step + 1_000_000, vec![root]),
     ];
-    if step % 8 == 0 {
+    if step.is_multiple_of(8) {
         forgeries.push(draft(step, vec![nowhere]));
     }
     forgeries

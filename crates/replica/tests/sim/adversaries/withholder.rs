@@ -19,6 +19,7 @@ pub async fn play(world: &mut World, place: usize) {
     let seat = seat::take(world.place(place), rules).await;
     let handle = world.accomplice(place, "", seat.first, 0);
     world.context.child("withholder").spawn(move |context| async move {
+        context.sleep(PACE * 8).await;
         for step in 0..STEPS {
             // a full backlog of its own is its own fault
             let _ = handle.issue(Body::Data(step.to_be_bytes().to_vec()), None).await;

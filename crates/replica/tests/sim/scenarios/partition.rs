@@ -28,11 +28,18 @@ pub async fn cut_off(mut world: World) -> World {
     let after = world.status(alone).await;
     assert!(after.height <= height + ON_THEIR_WAY, "diverged: a node that was cut off confirmed by itself");
     assert!(after.issued >= before.issued + 8, "no progress: a node that was cut off stopped issuing");
-    world.wait(LONG / 2).await;
+    world.wait(SILENCE).await;
+    assert!(world.status(alone).await.cut_off, "no progress: a node that was cut off does not say so");
     world.heal().await;
     checkers::progress::resumes(&mut world).await;
+    if world.plan.hostile == 0 {
+        assert!(!world.status(alone).await.cut_off, "no progress: a node that is back says that it is cut off");
+    }
     world
 }
+
+/// Longer than it takes until nobody is thought to be there any more.
+const SILENCE: Duration = Duration::from_secs(6);
 
 /// Two halves, neither with a quorum.
 pub async fn halves(mut world: World) -> World {
