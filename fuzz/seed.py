@@ -7,6 +7,7 @@ Run it again when a format changed. Files named found-* are kept: they are input
 of the decoders are those of fuzz/src/decode.rs; the layouts of dag_model, ledger_model and verify_receipt those of their
 files in fuzz/src.
 """
+import hashlib
 import json
 import random
 import re
@@ -20,7 +21,9 @@ FILE_BYTES_MAX = 4096
 
 (MESSAGE, MILESTONE, FINALIZATION, BATCH, READING, BODY, VALUE, NAME, DEVICE_TOPIC, ID, PUBLIC_KEY, SIGNATURE, NETWORK_ID,
  ACCOUNT, TOTALS, RECEIPT_JSON, GENESIS_JSON, TOPIC_TEXT, DEVICE_TOPIC_TEXT, NAME_TEXT, READING_NAME_TEXT, ID_TEXT,
- PUBLIC_KEY_TEXT, SIGNATURE_TEXT, NETWORK_ID_TEXT) = range(25)
+ PUBLIC_KEY_TEXT, SIGNATURE_TEXT, NETWORK_ID_TEXT, HEAD, ORDER, EVIDENCE, PARAMETERS, HANDOVER, ADDRESS, WALLET, VALIDATOR,
+ CANDIDATES, EPOCH, DELEGATION, UNBONDING) = range(37)
+RETAINED_FULL = struct.pack(">Q", 1 << 63)
 
 
 def newest():
@@ -35,6 +38,15 @@ def name(text):
     """A name's encoding."""
     data = text.encode()
     return bytes([len(data)]) + data
+
+
+def head(message):
+    """The head of a message's encoding: what lies between sequence and signature is replaced by its hash."""
+    at = 43
+    while message[at] & 0x80:
+        at += 1
+    at += 1
+    return message[:at] + hashlib.sha256(message[at:-64]).digest() + message[-64:]
 
 
 def decode_seeds(vectors):
@@ -67,10 +79,10 @@ def decode_seeds(vectors):
     add("public-key", PUBLIC_KEY, bytes.fromhex(json.loads(vectors["genesis"]["json"])["committee"][0]["key"]))
     add("signature", SIGNATURE, bytes(range(64)))
     add("network-id", NETWORK_ID, bytes.fromhex(vectors["genesis"]["network"]))
-    add("account", ACCOUNT, b"\x83\x01" + bytes(range(32)) + b"\x83\x01\xd2\x09")
-    add("totals", TOTALS, b"\x83\x01\xd2\x09")
+    add("account", ACCOUNT, b"\x83\x01" + bytes(range(32)) + b"\x83\x01\xd2\x09\x00\x05")
+    add("totals", TOTALS, b"\x83\x01\xd2\x09\xa0\x1f\x07")
     add("refused-totals-overlong", TOTALS, b"\x80\x00\x01")
-    for n, part in enumerate(("receipt", "anchored_receipt")):
+    for n, part in enumerate(("receipt", "anchored_receipt", "handed_over_receipt")):
         add(f"receipt-json-{n}", RECEIPT_JSON, vectors[part])
     add("genesis-json", GENESIS_JSON, vectors["genesis"]["json"])
     x = "plant/meter-1/sense/power"
@@ -86,6 +98,24 @@ def decode_seeds(vectors):
     add("public-key-text", PUBLIC_KEY_TEXT, json.loads(vectors["genesis"]["json"])["committee"][0]["key"])
     add("signature-text", SIGNATURE_TEXT, bytes(range(64)).hex())
     add("network-id-text", NETWORK_ID_TEXT, vectors["genesis"]["network"])
+    add("head", HEAD, head(bytes.fromhex(vectors["messages"][0]["bytes"])))
+    for part, decoder in (("orders", ORDER), ("evidence", EVIDENCE)):
+        for n, entry in enumerate(vectors[part]):
+            from_hex(f"{part}-{n}", decoder, entry)
+    add("parameters", PARAMETERS, b"\x80\x08\x00\x10\xe8\x07\x02\x32\xa0\x1f\x00")
+    add("refused-parameters-slash-all-and-more", PARAMETERS, b"\x80\x08\x00\x10\xe8\x07\x02\x65\xa0\x1f\x00")
+    add("handover", HANDOVER, bytes.fromhex(vectors["handover"]))
+    keys = b"".join(sorted(bytes.fromhex(member["key"]) for member in json.loads(vectors["genesis"]["json"])["committee"]))
+    count = bytes([len(keys) // 32])
+    add("address", ADDRESS, name("node-4.example.org:7401"))
+    add("refused-address-port", ADDRESS, name("node-4.example.org:0x1"))
+    add("wallet", WALLET, bytes(range(32)) + b"\xe8\x07")
+    add("validator", VALIDATOR, name("v1") + b"\x01" + name("[::1]:7401") + b"\xe8\x07\x0a" + RETAINED_FULL + b"\x00\x01")
+    add("candidates", CANDIDATES, count + keys)
+    add("epoch", EPOCH, b"\x05" + count + keys)
+    add("refused-epoch-key-twice", EPOCH, b"\x05\x02" + keys[:32] * 2)
+    add("delegation", DELEGATION, b"\xe8\x07" + RETAINED_FULL)
+    add("unbonding", UNBONDING, b"\x02\x07\x64" + RETAINED_FULL + b"\x08\xe8\x07" + RETAINED_FULL)
     return seeds
 
 
@@ -143,7 +173,8 @@ def dag_seeds():
 
 
 def ledger_seeds():
-    """Operations: 0 to 4 the next message of an issuer, 5 and 6 one with any sequence, 7 commits."""
+    """Operations: 0 to 4 the next message of an issuer, 5 and 6 one with any sequence, 7 commits. A message's number
+    modulo 5 says what it carries: 0 data, 1 an order, 2 (modulo 25) evidence, else readings."""
     def following(issuer, number):
         return bytes([0, issuer]) + struct.pack(">H", number)
 
@@ -153,8 +184,18 @@ def ledger_seeds():
     def anywhere(issuer, sequence, number):
         return bytes([5, issuer, 255]) + struct.pack(">QH", sequence, number)
 
+    def ordering(issuer, wallet, validator, action, amount):
+        """A message with an order; actions are register, retire, delegate, undelegate, withdraw."""
+        return following(issuer, 1) + bytes([wallet, validator, 200, 10]) + struct.pack(">H", amount) + bytes([action])
+
+    def accusing(issuer, offender, sequence, other):
+        """A message with evidence."""
+        return following(issuer, 2) + bytes([offender, sequence, other])
+
     commit = b"\x07"
     return {
+        "stake": ordering(0, 1, 2, 3, 3) + ordering(1, 1, 2, 4, 0) + ordering(2, 1, 3, 2, 1) + commit + ordering(0, 2, 2, 1, 0) + ordering(1, 2, 2, 0, 0),
+        "slash": accusing(0, 1, 9, 1) + commit + accusing(2, 1, 9, 2) + accusing(2, 3, 9, 0) + ordering(0, 1, 1, 3, 5),
         "one": following(0, 1),
         "chain": b"".join(following(0, n) for n in range(6)),
         "four-issuers": b"".join(following(n % 4, 4095 - n) for n in range(12)),
@@ -167,6 +208,12 @@ def ledger_seeds():
 def receipt_seeds(vectors):
     """Good receipts as text, and changes of good ones."""
     return {
+        "text-handed-over-unchanged": b"\x01\x02",
+        "parts-handed-over-unchanged": b"\x02\x02",
+        "parts-handovers-of-another": b"\x02\x01\x0e\x00\x00\x02",
+        "parts-handover-dropped": b"\x02\x02\x0e\x00\x01",
+        "parts-handover-changed": b"\x02\x02\x0e\x00\x03\x00\x30\x00\x03",
+        "text-handed-over": b"\x00" + vectors["handed_over_receipt"].encode(),
         "text": b"\x00" + vectors["receipt"].encode(),
         "text-anchored": b"\x00" + vectors["anchored_receipt"].encode(),
         "text-unchanged": b"\x01\x00",

@@ -20,8 +20,11 @@ pub use edge_payload::edge_payload;
 pub use ledger_model::ledger_model;
 pub use verify_receipt::verify_receipt;
 
+/// A target: whether the input got past the first refusal.
+pub type Target = fn(&[u8]) -> bool;
+
 /// Every target with its name, which is also that of its folder below `corpus`.
-pub const TARGETS: [(&str, fn(&[u8]) -> bool); 5] = [
+pub const TARGETS: [(&str, Target); 5] = [
     ("decode", decode),
     ("edge_payload", edge_payload),
     ("dag_model", dag_model),

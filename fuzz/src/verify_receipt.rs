@@ -2,7 +2,7 @@
 
 use crate::draw::Draw;
 use protocol::receipt::Anchor;
-use protocol::{Decode, Encode, Genesis, Id, Receipt};
+use protocol::{Decode, Encode, Genesis, Handover, Id, Receipt};
 use std::sync::OnceLock;
 
 #[path = "../../crates/protocol/tests/sample/mod.rs"]
@@ -14,15 +14,15 @@ const CHANGES_MAX: usize = 8;
 /// A genesis, and all receipts under it that are good: the fuzzer has no key to make more.
 struct Known {
     genesis: Genesis,
-    receipts: [Receipt; 2],
-    texts: [String; 2],
+    receipts: [Receipt; 3],
+    texts: [String; 3],
 }
 
 fn known() -> &'static Known {
     static KNOWN: OnceLock<Known> = OnceLock::new();
     KNOWN.get_or_init(|| {
-        let receipts = [sample::receipt(), sample::anchored_receipt()];
-        let texts = [receipts[0].to_json(), receipts[1].to_json()];
+        let receipts = [sample::receipt(), sample::anchored_receipt(), sample::handed_over_receipt()];
+        let texts = receipts.each_ref().map(Receipt::to_json);
         Known { genesis: sample::genesis(), receipts, texts }
     })
 }
@@ -40,11 +40,11 @@ pub fn verify_receipt(data: &[u8]) -> bool {
     match draw.byte() % 4 {
         0 => std::str::from_utf8(draw.rest()).is_ok_and(judge_text),
         1 => {
-            let which = draw.below(2);
+            let which = draw.below(3);
             changed_text(&known().texts[which], &mut draw).is_some_and(|text| judge_text(&text))
         }
         _ => {
-            let which = draw.below(2);
+            let which = draw.below(3);
             let receipt = changed_parts(known().receipts[which].clone(), &mut draw);
             assert_eq!(Receipt::from_json(&receipt.to_json()).as_ref(), Ok(&receipt));
             judge(&receipt);
@@ -102,8 +102,8 @@ fn changed_parts(mut receipt: Receipt, draw: &mut Draw<'_>) -> Receipt {
             6 => receipt.message_index = draw.u64(),
             7 => change_path(&mut receipt.message_path, draw),
             8 | 9 => change_part(&mut receipt.milestone, draw),
-            10 => receipt.anchor = known().receipts[draw.below(2)].anchor.clone(),
-            11 => receipt.finalization = known().receipts[draw.below(2)].finalization.clone(),
+            10 => receipt.anchor = known().receipts[draw.below(3)].anchor.clone(),
+            11 => receipt.finalization = known().receipts[draw.below(3)].finalization.clone(),
             12 => receipt.anchor = Some(Anchor { milestone: receipt.milestone.clone(), history_path: receipt.message_path.clone() }),
             13 => {
                 if let Some(anchor) = &mut receipt.anchor {
@@ -111,10 +111,23 @@ fn changed_parts(mut receipt: Receipt, draw: &mut Draw<'_>) -> Receipt {
                     change_path(&mut anchor.history_path, draw);
                 }
             }
+            14 => change_handovers(&mut receipt.handovers, draw),
             _ => change_part(&mut receipt.finalization, draw),
         }
     }
     receipt
+}
+
+/// Takes the handovers of another receipt, drops or doubles one, or changes one.
+fn change_handovers(handovers: &mut Vec<Handover>, draw: &mut Draw<'_>) {
+    let at = draw.below(handovers.len().max(1));
+    match (draw.byte() % 4, handovers.get(at).cloned()) {
+        (0, _) => handovers.clone_from(&known().receipts[draw.below(3)].handovers),
+        (1, Some(_)) => drop(handovers.remove(at)),
+        (2, Some(again)) => handovers.push(again),
+        (_, Some(_)) => change_part(&mut handovers[at], draw),
+        (_, None) => {}
+    }
 }
 
 fn change_part<T: Encode + Decode>(part: &mut T, draw: &mut Draw<'_>) {

@@ -308,6 +308,10 @@ fn set_writable(dir: &Path, writable: bool) {
 #[test]
 fn data_directories_that_cannot_be_written() {
     let mut net = Net::running(1);
+    let device = packs_to(&net, 1);
+    device.allow(1);
+    device.finish();
+    net.wait_confirmed(PACK_READINGS);
     net.stop(1);
     let (config, data) = (net.config(1), net.node_dir(1).join("data"));
     let good = fs::read_to_string(&config).unwrap();
@@ -345,6 +349,5 @@ fn data_directories_that_cannot_be_written() {
     // none of that did any harm
     net.start(1);
     net.wait_ready(1);
-    net.stop(1);
-    sound(&net);
+    assert_kept(&mut net, 1);
 }

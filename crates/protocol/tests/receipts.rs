@@ -214,7 +214,7 @@ fn a_changed_genesis_is_not_read() {
         ("\"stake\": 2000", "\"stake\": 2001"),
         ("\"balance\": 5000", "\"balance\": 5001"),
         ("\"epoch_milestones\": 4", "\"epoch_milestones\": 5"),
-        ("\"committee_max\": 48", "\"committee_max\": 47"),
+        ("\"committee_max\": 16", "\"committee_max\": 15"),
         ("\"stake_min\": 1000", "\"stake_min\": 1001"),
         ("\"unbonding_epochs\": 2", "\"unbonding_epochs\": 3"),
         ("\"slash_percent\": 50", "\"slash_percent\": 51"),
