@@ -22,7 +22,7 @@ FILE_BYTES_MAX = 4096
 (MESSAGE, MILESTONE, FINALIZATION, BATCH, READING, BODY, VALUE, NAME, DEVICE_TOPIC, ID, PUBLIC_KEY, SIGNATURE, NETWORK_ID,
  ACCOUNT, TOTALS, RECEIPT_JSON, GENESIS_JSON, TOPIC_TEXT, DEVICE_TOPIC_TEXT, NAME_TEXT, READING_NAME_TEXT, ID_TEXT,
  PUBLIC_KEY_TEXT, SIGNATURE_TEXT, NETWORK_ID_TEXT, HEAD, ORDER, EVIDENCE, PARAMETERS, HANDOVER, ADDRESS, WALLET, VALIDATOR,
- CANDIDATES, EPOCH, DELEGATION, UNBONDING) = range(37)
+ CANDIDATES, EPOCH, DELEGATION, UNBONDING, VOID_IDS) = range(38)
 RETAINED_FULL = struct.pack(">Q", 1 << 63)
 
 
@@ -79,7 +79,7 @@ def decode_seeds(vectors):
     add("public-key", PUBLIC_KEY, bytes.fromhex(json.loads(vectors["genesis"]["json"])["committee"][0]["key"]))
     add("signature", SIGNATURE, bytes(range(64)))
     add("network-id", NETWORK_ID, bytes.fromhex(vectors["genesis"]["network"]))
-    add("account", ACCOUNT, b"\x83\x01" + bytes(range(32)) + b"\x83\x01\xd2\x09\x00\x05")
+    add("account", ACCOUNT, b"\x83\x01" + bytes(range(32)) + b"\x83\x01\xd2\x09\x00\x05\x02")
     add("totals", TOTALS, b"\x83\x01\xd2\x09\xa0\x1f\x07")
     add("refused-totals-overlong", TOTALS, b"\x80\x00\x01")
     for n, part in enumerate(("receipt", "anchored_receipt", "handed_over_receipt")):
@@ -116,6 +116,9 @@ def decode_seeds(vectors):
     add("refused-epoch-key-twice", EPOCH, b"\x05\x02" + keys[:32] * 2)
     add("delegation", DELEGATION, b"\xe8\x07" + RETAINED_FULL)
     add("unbonding", UNBONDING, b"\x02\x07\x64" + RETAINED_FULL + b"\x08\xe8\x07" + RETAINED_FULL)
+    add("void-ids", VOID_IDS, b"\x02" + bytes(32) + bytes(range(32)))
+    add("refused-void-ids-none", VOID_IDS, b"\x00")
+    add("refused-void-ids-twice", VOID_IDS, b"\x02" + bytes(range(32)) * 2)
     return seeds
 
 
@@ -173,7 +176,7 @@ def dag_seeds():
 
 
 def ledger_seeds():
-    """Operations: 0 to 4 the next message of an issuer, 5 and 6 one with any sequence, 7 commits. A message's number
+    """Operations: 0 to 4 the next message of an issuer, 5 and 6 one with any sequence (void if it is not the next), 7 commits. A message's number
     modulo 5 says what it carries: 0 data, 1 an order, 2 (modulo 25) evidence, else readings."""
     def following(issuer, number):
         return bytes([0, issuer]) + struct.pack(">H", number)
@@ -201,6 +204,7 @@ def ledger_seeds():
         "four-issuers": b"".join(following(n % 4, 4095 - n) for n in range(12)),
         "milestones": following(0, 1) + commit + following(1, 2) + following(0, 3) + commit + commit + following(0, 4) + commit,
         "repeated": following(0, 1) + near(0, -1, 1) + following(0, 2) + near(0, -2, 2) + near(0, 0, 3),
+        "void": near(0, 2, 5) + near(0, 2, 10) + near(0, 1, 5) + commit + following(0, 5) + following(0, 10) + commit + following(0, 15),
         "gap": following(0, 1) + near(0, 1, 2) + anywhere(1, 2**64 - 1, 3) + anywhere(1, 0, 5) + commit + near(1, 0, 6),
     }
 

@@ -1,6 +1,6 @@
 //! Every decoder of bytes and text from strangers.
 
-use ledger::{Account, Candidates, Delegation, Epoch, Totals, Unbonding, Wallet};
+use ledger::{Account, Candidates, Delegation, Epoch, Totals, Unbonding, VoidIds, Wallet};
 use protocol::json::GenesisError;
 use protocol::{
     Address, Batch, Body, Decode, DecodeError, DeviceTopic, Encode, Evidence, Finalization, Genesis, Handover, Head, Id, Message,
@@ -57,6 +57,7 @@ pub fn decode(data: &[u8]) -> bool {
         34 => canonical::<Epoch>(input).is_some(),
         35 => canonical::<Delegation>(input).is_some(),
         36 => canonical::<Unbonding>(input).is_some(),
+        37 => canonical::<VoidIds>(input).is_some(),
         _ => false,
     }
 }

@@ -1,14 +1,15 @@
-//! The state machine of the ledger against sums: messages, readings and money.
+//! The state machine of the ledger against sums: messages, readings and money; and void messages against a plain list.
 
 use crate::draw::Draw;
 use ledger::{
-    ApplyError, MemoryStore, Overlay, Rules, StateStore, apply, genesis_state, read_account, read_totals, read_validator, read_wallet,
-    touched,
+    ApplyError, Key, MemoryStore, Overlay, Rules, StateStore, apply, genesis_state, is_void, read_account, read_totals, read_validator,
+    read_wallet, remember, touched,
 };
 use protocol::limits::{BATCH_BYTES_MAX, BATCH_READINGS_MAX};
 use protocol::{
     Action, Body, Committee, Evidence, Genesis, Id, Message, Name, NetworkId, Order, PublicKey, SecretKey, Unsigned, Validator,
 };
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 const ISSUERS: usize = 4;
@@ -48,13 +49,20 @@ fn founded() -> MemoryStore {
     MemoryStore::from(genesis_state(&genesis().0))
 }
 
-/// What the state must hold: all that counted, in order.
+/// What the state must hold: all that counted, in order; and what did not, with how many had counted before.
 #[derive(Default)]
-struct Model(Vec<Message>);
+struct Model(Vec<Message>, Vec<(usize, Message)>);
 
 impl Model {
     fn of(&self, issuer: PublicKey) -> impl Iterator<Item = &Message> {
         self.0.iter().filter(move |m| m.issuer == issuer)
+    }
+
+    /// Void messages of an issuer that no sequence settles.
+    fn void_of(&self, issuer: PublicKey) -> BTreeMap<Id, u64> {
+        let next = self.of(issuer).count() as u64;
+        let beyond = self.1.iter().map(|(_, m)| m).filter(|m| m.issuer == issuer && m.sequence >= next);
+        beyond.map(|m| (m.id(), m.sequence)).collect()
     }
 
     /// Every account and the totals are what the messages give, and no coin is made or lost.
@@ -63,7 +71,13 @@ impl Model {
         for key in keys() {
             let key = key.public_key();
             let account = read_account(state, key).expect("what was written can be read");
-            let found = account.as_ref().map(|a| (a.next_sequence, a.last, a.messages, a.readings));
+            let void = self.void_of(key);
+            assert_eq!(account.as_ref().map_or(0, |a| a.voids), void.len() as u64);
+            for (id, sequence) in void {
+                assert!(is_void(state, key, sequence, &id).expect("what was written can be read"), "a void message was forgotten");
+            }
+            let heard = account.as_ref().filter(|a| a.messages > 0);
+            let found = heard.map(|a| (a.next_sequence, a.last, a.messages, a.readings));
             let count = self.of(key).count() as u64;
             assert_eq!(found, self.of(key).last().map(|last| (count, last.id(), count, readings(self.of(key)))));
             messages += account.as_ref().map_or(0, |a| a.messages);
@@ -85,9 +99,10 @@ fn readings<'a>(messages: impl Iterator<Item = &'a Message>) -> u64 {
 }
 
 /// Each operation is a byte and what it needs: 0 to 4, the next message of an issuer; 5 and 6, a message with any
-/// sequence, which may not count; 7, what was applied so far becomes the state below. After each the state is what
-/// plain sums say, sequences have no gap, a refused message changed nothing, and changes are among the keys that
-/// [`touched`] announced. In the end, applying all of it at once gives the same state.
+/// sequence, which is void if it does not count; 7, what was applied so far becomes the state below. After each the state
+/// is what plain sums say, sequences have no gap, void messages are remembered until their sequence is reached, and
+/// changes are among the keys that [`touched`] announced, and that of void ones. In the end, applying all of it at once
+/// gives the same state.
 ///
 /// Returns whether a message counted.
 ///
@@ -106,16 +121,17 @@ pub fn ledger_model(data: &[u8]) -> bool {
             }
             let message = message(operation < 5, &model, &mut draw, &state);
             announced.extend(touched(&message));
+            announced.push(Key::Void(message.issuer, message.sequence));
             try_apply(&mut state, message, &mut model);
             model.check(&state);
             left -= 1;
         }
         let changes = state.into_changes();
         assert!(changes.keys().all(|key| announced.contains(key)), "a key was changed that was not announced");
-        changes.into_iter().for_each(|(key, value)| base.set(key, value));
+        base.absorb(changes);
         model.check(&base);
     }
-    assert_eq!(at_once(&model.0), base, "the state depends on where milestones end");
+    assert_eq!(at_once(&model), base, "the state depends on where milestones end");
     !model.0.is_empty()
 }
 
@@ -195,19 +211,27 @@ fn try_apply(state: &mut Overlay<'_, MemoryStore>, message: Message, model: &mut
             let (issuer, sequence) = (message.issuer, message.sequence);
             assert_ne!(sequence, expected, "the next message did not count");
             assert_eq!(why, ApplyError::OutOfOrder { issuer, sequence, expected });
+            remember(state, &rules(), [&message]).expect("what was written can be read");
+            model.1.push((model.0.len(), message));
         }
     }
 }
 
 /// The state that the messages give, applied to nothing in one go.
-fn at_once(messages: &[Message]) -> MemoryStore {
+fn at_once(model: &Model) -> MemoryStore {
     let founded = founded();
     let mut state = Overlay::new(&founded);
-    for message in messages {
+    let void = |state: &mut Overlay<'_, MemoryStore>, before: usize| {
+        let lost = model.1.iter().filter(|(counted, _)| *counted == before).map(|(_, message)| message);
+        remember(state, &rules(), lost).expect("what was written can be read");
+    };
+    void(&mut state, 0);
+    for (before, message) in (1..).zip(&model.0) {
         apply(&mut state, &rules(), message).expect("it counted before");
+        void(&mut state, before);
     }
     let changes = state.into_changes();
     let mut store = founded;
-    changes.into_iter().for_each(|(key, value)| store.set(key, value));
+    store.absorb(changes);
     store
 }

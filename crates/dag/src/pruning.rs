@@ -29,6 +29,15 @@ impl<V: Vertex> Dag<V> {
         }
     }
 
+    /// Messages that turned out void are tips no more, so that nobody builds on them, and [`Dag::forget`] drops them.
+    pub fn abandon(&mut self, ids: &[Id]) {
+        for id in ids {
+            if let Some(node) = self.nodes.get(id) {
+                self.tips.remove(&node.rank());
+            }
+        }
+    }
+
     /// Whether a milestone confirmed the message. The root counts as confirmed; of what is forgotten the graph
     /// knows nothing (`false`): ask the archive.
     #[must_use]
@@ -45,7 +54,8 @@ impl<V: Vertex> Dag<V> {
     /// Drops messages that a milestone below `below_height` confirmed, except tips; says how many.
     ///
     /// Tips, cuts and proposals are the same afterwards. A later message that names a forgotten one needs it
-    /// among the `settled` of [`Dag::insert`].
+    /// among the `settled` of [`Dag::insert`], and the caller must know of each message that comes again whether it is
+    /// settled: void ones as well.
     pub fn forget(&mut self, below_height: u64) -> usize {
         let old = self.heights.range(..(below_height, Id([0; 32])));
         let old: Vec<(u64, Id)> = old.filter(|(_, id)| !self.tips.contains(id)).copied().collect();

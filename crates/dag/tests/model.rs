@@ -4,7 +4,7 @@
 
 mod naive;
 
-use dag::{Dag, InsertError, Limits};
+use dag::{Dag, InsertError, Insertion, Limits, settle};
 use naive::{
     Draft, ISSUERS, Life, Plain, ROOMY, ROOT, Step, VERTICES_MAX, build, check, check_parents, check_settling, chosen, connected, cut,
     insert, maximal, nothing,
@@ -12,7 +12,7 @@ use naive::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 use protocol::{Id, PublicKey};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 // --- random graphs ---------------------------------------------------------------------------------------
 
@@ -168,5 +168,87 @@ proptest! {
             life.play(step, &vertices, &mut waiting);
         }
         life.finish(&vertices, waiting);
+    }
+}
+
+// --- what a node must know of what it forgot -------------------------------------------------------------
+
+/// What every node knows after a milestone, whatever else it remembers: where the issuers stand, and the void messages
+/// that none of them has gone past.
+#[derive(Default)]
+struct State {
+    frontier: BTreeMap<PublicKey, (u64, Id)>,
+    void: BTreeMap<(PublicKey, u64), BTreeSet<Id>>,
+}
+
+impl State {
+    fn settles(&self, v: &Plain) -> bool {
+        self.frontier.get(&v.issuer).is_some_and(|(next, _)| v.sequence < *next)
+            || self.void.get(&(v.issuer, v.sequence)).is_some_and(|ids| ids.contains(&v.id))
+    }
+
+    fn execute(&mut self, cut: &[Plain]) {
+        let settled = settle(ROOT, cut, &self.frontier);
+        for v in chosen(cut, &settled.counted) {
+            self.frontier.insert(v.issuer, (v.sequence + 1, v.id));
+            self.void.remove(&(v.issuer, v.sequence));
+        }
+        for v in chosen(cut, &settled.void) {
+            if !self.settles(&v) {
+                self.void.entry((v.issuer, v.sequence)).or_default().insert(v.id);
+            }
+        }
+    }
+}
+
+/// Takes in a message of `all` as a node does that pulls what it lacks: what the state settles only lets others in.
+fn pull(dag: &mut Dag<Plain>, state: &State, all: &[Plain], id: Id) {
+    let mut wanted = vec![id];
+    while let Some(id) = wanted.pop() {
+        let v = all.iter().find(|v| v.id == id).unwrap();
+        if state.settles(v) {
+            dag.settle_parent(&id);
+        } else if let Insertion::Pending { missing } = dag.insert(v.clone(), &BTreeSet::new()).unwrap() {
+            wanted.extend(missing);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Equivocators name any old branch, also when a node has forgotten all there was: its cuts, and what counts in
+    /// them, are those of a node that remembers everything.
+    #[test]
+    fn a_node_that_forgot_everything_finds_the_same_cuts(
+        drafted in drafts(),
+        steps in vec((1..8usize, any::<bool>()), 1..24),
+    ) {
+        let vertices = build(&drafted);
+        let (mut remembers, mut forgets) = (Dag::new(ROOT, ROOMY), Dag::new(ROOT, ROOMY));
+        let (mut state, mut arrived, mut counted) = (State::default(), 0, BTreeSet::new());
+        for (height, (count, forget)) in (1u64..).zip(steps) {
+            for v in vertices.iter().skip(arrived).take(count) {
+                remembers.insert(v.clone(), &BTreeSet::new()).unwrap();
+                arrived += 1;
+            }
+            if forget {
+                forgets = Dag::new(ROOT, ROOMY);
+            }
+            let settled = |id: &Id| vertices.iter().any(|v| v.id == *id && state.settles(v));
+            let tips = remembers.proposal(&settled);
+            for tip in &tips {
+                pull(&mut forgets, &state, &vertices, *tip);
+            }
+            let cut = remembers.cut(&tips, &settled).unwrap();
+            prop_assert_eq!(forgets.cut(&tips, &settled), Ok(cut.clone()));
+            let cut_vertices = chosen(&vertices, &cut);
+            for id in settle(ROOT, &cut_vertices, &state.frontier).counted {
+                prop_assert!(counted.insert(id), "a message counted twice");
+            }
+            remembers.confirm(&cut, height);
+            forgets.confirm(&cut, height);
+            state.execute(&cut_vertices);
+        }
     }
 }

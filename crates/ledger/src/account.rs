@@ -1,11 +1,11 @@
 //! What the state keeps of each issuer, and of the network as a whole.
 
 use protocol::codec::{Reader, put_varint};
-use protocol::{Decode, DecodeError, Encode, Id};
+use protocol::{Decode, DecodeError, Encode, Id, NetworkId, Unsigned};
 
 /// An issuer's account.
 /// ```text
-/// next sequence | last [32] | messages | readings | meter µs | epoch        (integers LEB128)
+/// next sequence | last [32] | messages | readings | meter µs | epoch | voids        (integers LEB128)
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
@@ -21,6 +21,33 @@ pub struct Account {
     pub meter_us: u64,
     /// The epoch in which its last message counted.
     pub epoch: u64,
+    /// Void messages of it that the state remembers ([`crate::VoidIds`]).
+    pub voids: u64,
+}
+
+impl Account {
+    /// That of an issuer of which no message counted.
+    pub(crate) fn unheard(network: &NetworkId) -> Self {
+        Self { next_sequence: 0, last: Unsigned::root(*network), messages: 0, readings: 0, meter_us: 0, epoch: 0, voids: 0 }
+    }
+
+    /// From now on nothing of the issuer counts, and nothing more of it is remembered. What is stays: it is bounded.
+    pub(crate) const fn bar(&mut self) {
+        self.next_sequence = u64::MAX;
+        self.voids = 0;
+    }
+
+    /// Whether no message of the issuer can ever count again.
+    #[must_use]
+    pub const fn is_barred(&self) -> bool {
+        self.next_sequence == u64::MAX
+    }
+
+    /// Whether a message of this sequence is settled by it: the issuer has gone past the sequence, or is barred.
+    #[must_use]
+    pub const fn has_passed(&self, sequence: u64) -> bool {
+        sequence < self.next_sequence || self.is_barred()
+    }
 }
 
 impl Encode for Account {
@@ -31,6 +58,7 @@ impl Encode for Account {
         put_varint(out, self.readings);
         put_varint(out, self.meter_us);
         put_varint(out, self.epoch);
+        put_varint(out, self.voids);
     }
 }
 
@@ -43,6 +71,7 @@ impl Decode for Account {
             readings: reader.varint("an account's readings")?,
             meter_us: reader.varint("an account's meter")?,
             epoch: reader.varint("an account's epoch")?,
+            voids: reader.varint("an account's void messages")?,
         })
     }
 }

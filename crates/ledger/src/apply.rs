@@ -6,10 +6,12 @@ use crate::rules::{Refusal, Rules};
 use crate::slashing::punish;
 use crate::stake::{Stop, execute};
 use crate::store::{Key, Overlay, StateStore};
+use crate::void::pass;
 use protocol::rate::Meter;
 use protocol::{Action, Body, Message};
 
-/// The keys whose values [`apply`] reads for a message: a store that cannot answer at once brings them first.
+/// The keys whose values [`apply`] reads for a message: a store that cannot answer at once brings them first, and then
+/// those that [`crate::remembered`] names.
 #[must_use]
 pub fn touched(message: &Message) -> Vec<Key> {
     let mut keys = vec![Key::Account(message.issuer), Key::Totals];
@@ -77,6 +79,7 @@ fn count<S: StateStore>(state: &mut Overlay<'_, S>, rules: &Rules<'_>, message: 
         return Err(ApplyError::OutOfOrder { issuer: message.issuer, sequence: message.sequence, expected });
     }
     let mut totals = read_totals(state)?;
+    let voids = pass(state, message.issuer, message.sequence, before.as_ref().map_or(0, |a| a.voids))?;
     let (messages, earlier, meter) = before.map_or((0, 0, Meter::default()), |a| (a.messages, a.readings, Meter::from_us(a.meter_us)));
     let account = Account {
         next_sequence: expected.saturating_add(1),
@@ -85,6 +88,7 @@ fn count<S: StateStore>(state: &mut Overlay<'_, S>, rules: &Rules<'_>, message: 
         readings: earlier + readings,
         meter_us: meter.after(rules.parameters, message.issued_at_ms, message.sequence).us(),
         epoch: rules.epoch,
+        voids,
     };
     state.set(Key::Account(message.issuer), &account);
     totals.messages += 1;
@@ -136,7 +140,7 @@ mod tests {
         }
         let account = read_account(&state, a0.issuer).unwrap().unwrap();
         // both are of 1 ms, each uses up a quarter of one
-        assert_eq!(account, Account { next_sequence: 2, last: a1.id(), messages: 2, readings: 0, meter_us: 1_500, epoch: 0 });
+        assert_eq!(account, Account { next_sequence: 2, last: a1.id(), messages: 2, readings: 0, meter_us: 1_500, epoch: 0, voids: 0 });
         assert_eq!(read_totals(&state).unwrap(), Totals { messages: 3, ..Totals::default() });
         assert_eq!(state.into_changes().len(), 3);
     }

@@ -25,7 +25,7 @@ pub fn elect(state: &impl StateStore, rules: &Rules<'_>) -> Result<Vec<PublicKey
     let (mut standing, present) = (Vec::new(), read_epoch(state)?.committee);
     for key in read_candidates(state)?.0 {
         let validator = read_validator(state, key)?.ok_or(ApplyError::Missing(Key::Validator(key)))?;
-        let awake = present.contains(&key) || read_account(state, key)?.is_some_and(|account| account.epoch == rules.epoch);
+        let awake = present.contains(&key) || read_account(state, key)?.is_some_and(|a| a.messages > 0 && a.epoch == rules.epoch);
         if awake && validator.stands(rules.parameters.stake_min) && validator.jailed_until <= rules.epoch {
             standing.push((Reverse(validator.stake), key));
         }

@@ -5,7 +5,7 @@
 //! values of the keys they [touch](touched), and stores the changes.
 //!
 //! # Rules
-//! - Only messages that *count* reach [`apply`]; void ones are no concern of the state.
+//! - Only messages that *count* reach [`apply`]. Of void ones the state [remembers](remember) what no sequence settles.
 //! - The state begins as [`genesis_state`]. A closing milestone [elects](elect) and then [closes its epoch](close_epoch).
 //! - A value is written under the SHA-256 of its key, so that any authenticated map of 32-byte keys can hold it.
 //! - A stored value that cannot be read is [`ApplyError::Corrupt`]: the state must be rebuilt, not guessed.
@@ -14,7 +14,7 @@
 //!
 //! # Where things are
 //! ```text
-//! apply ─┬─ account                     every message
+//! apply ─┬─ account ─ void              every message
 //!        ├─ stake ─── wallet, validator orders
 //!        └─ slashing ─ retained         evidence
 //! founding: the first state · election: the next committee · read: one function for each kind of value
@@ -32,6 +32,7 @@ mod slashing;
 mod stake;
 mod store;
 mod validator;
+mod void;
 mod wallet;
 
 pub use account::{Account, Totals};
@@ -40,10 +41,11 @@ pub use election::{close_epoch, elect, electing};
 pub use founding::genesis_state;
 pub use read::{
     ApplyError, is_punished, read_account, read_candidates, read_delegation, read_epoch, read_totals, read_unbonding, read_validator,
-    read_wallet,
+    read_void, read_wallet,
 };
 pub use retained::RETAINED_FULL;
 pub use rules::{OrderError, Refusal, Rules};
-pub use store::{Key, MemoryStore, Overlay, StateStore};
+pub use store::{Changes, Key, MemoryStore, Overlay, StateStore};
 pub use validator::{CANDIDATES_MAX, Candidates, Epoch, Validator};
+pub use void::{VOID_IDS_MAX, VOIDS_MAX, VoidIds, is_void, remember, remembered};
 pub use wallet::{Delegation, Release, UNBONDING_MAX, Unbonding, Wallet};

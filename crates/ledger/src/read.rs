@@ -3,6 +3,7 @@
 use crate::account::{Account, Totals};
 use crate::store::{Key, StateStore};
 use crate::validator::{Candidates, Epoch, Validator};
+use crate::void::VoidIds;
 use crate::wallet::{Delegation, Unbonding, Wallet};
 use protocol::{Decode, DecodeError, Id, PublicKey};
 use thiserror::Error;
@@ -37,7 +38,7 @@ fn read<T: Decode>(state: &impl StateStore, key: Key) -> Result<Option<T>, Apply
     state.get(&key).map(|bytes| T::decode(&bytes).map_err(|why| ApplyError::Corrupt { key, why })).transpose()
 }
 
-/// An issuer's account, if a message of it ever counted.
+/// An issuer's account, if a message of it ever counted, or is remembered as void.
 ///
 /// # Errors
 /// [`ApplyError::Corrupt`].
@@ -99,6 +100,14 @@ pub fn read_candidates(state: &impl StateStore) -> Result<Candidates, ApplyError
 /// [`ApplyError::Corrupt`], or [`ApplyError::Missing`] before the genesis state was written.
 pub fn read_epoch(state: &impl StateStore) -> Result<Epoch, ApplyError> {
     read(state, Key::Epoch)?.ok_or(ApplyError::Missing(Key::Epoch))
+}
+
+/// What is remembered of void messages of one issuer and sequence.
+///
+/// # Errors
+/// [`ApplyError::Corrupt`].
+pub fn read_void(state: &impl StateStore, issuer: PublicKey, sequence: u64) -> Result<VoidIds, ApplyError> {
+    Ok(read(state, Key::Void(issuer, sequence))?.unwrap_or_default())
 }
 
 /// Whether an offence was punished.

@@ -24,6 +24,8 @@ pub enum Key {
     Offence(Id),
     /// The present [`crate::Epoch`].
     Epoch,
+    /// The [`crate::VoidIds`] of an issuer and sequence.
+    Void(PublicKey, u64),
 }
 
 impl Key {
@@ -40,9 +42,13 @@ impl Key {
             Self::Candidates => Id::hash(&[b"wattle/state/candidates"]),
             Self::Offence(id) => Id::hash(&[b"wattle/state/offence/", id.as_bytes()]),
             Self::Epoch => Id::hash(&[b"wattle/state/epoch"]),
+            Self::Void(issuer, sequence) => Id::hash(&[b"wattle/state/void/", issuer.as_bytes(), &sequence.to_be_bytes()]),
         }
     }
 }
+
+/// Changes of the state: the new value under each key; `None` takes the value away.
+pub type Changes = BTreeMap<Key, Option<Vec<u8>>>;
 
 /// Reads the state.
 pub trait StateStore {
@@ -58,6 +64,16 @@ impl MemoryStore {
     /// Sets the value under `key`.
     pub fn set(&mut self, key: Key, value: Vec<u8>) {
         self.0.insert(key, value);
+    }
+
+    /// Takes over changes.
+    pub fn absorb(&mut self, changes: Changes) {
+        for (key, value) in changes {
+            match value {
+                Some(value) => drop(self.0.insert(key, value)),
+                None => drop(self.0.remove(&key)),
+            }
+        }
     }
 }
 
@@ -77,7 +93,7 @@ impl StateStore for MemoryStore {
 #[derive(Debug)]
 pub struct Overlay<'a, S> {
     base: &'a S,
-    changes: BTreeMap<Key, Vec<u8>>,
+    changes: Changes,
 }
 
 impl<'a, S: StateStore> Overlay<'a, S> {
@@ -89,28 +105,36 @@ impl<'a, S: StateStore> Overlay<'a, S> {
 
     /// Sets a value.
     pub fn set(&mut self, key: Key, value: &impl Encode) {
-        self.changes.insert(key, value.encode());
+        self.changes.insert(key, Some(value.encode()));
     }
 
     /// Notes that `key` is there, with nothing to say about it.
     pub fn mark(&mut self, key: Key) {
-        self.changes.insert(key, Vec::new());
+        self.changes.insert(key, Some(Vec::new()));
+    }
+
+    /// Takes a value away.
+    pub fn remove(&mut self, key: Key) {
+        self.changes.insert(key, None);
     }
 
     /// Takes over the changes of an overlay on top of this one.
-    pub fn absorb(&mut self, changes: BTreeMap<Key, Vec<u8>>) {
+    pub fn absorb(&mut self, changes: Changes) {
         self.changes.extend(changes);
     }
 
     /// The changes, in the order of their keys.
     #[must_use]
-    pub fn into_changes(self) -> BTreeMap<Key, Vec<u8>> {
+    pub fn into_changes(self) -> Changes {
         self.changes
     }
 }
 
 impl<S: StateStore> StateStore for Overlay<'_, S> {
     fn get(&self, key: &Key) -> Option<Vec<u8>> {
-        self.changes.get(key).cloned().or_else(|| self.base.get(key))
+        match self.changes.get(key) {
+            Some(change) => change.clone(),
+            None => self.base.get(key),
+        }
     }
 }

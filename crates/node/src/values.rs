@@ -60,7 +60,7 @@ impl Kind {
                 })
             }
             Self::Account => {
-                let Account { next_sequence, last, messages, readings, meter_us, epoch } = Account::decode(value)?;
+                let Account { next_sequence, last, messages, readings, meter_us, epoch, voids } = Account::decode(value)?;
                 json!({
                     "next_sequence": next_sequence,
                     "last": last.to_string(),
@@ -68,6 +68,7 @@ impl Kind {
                     "readings": readings,
                     "meter_us": meter_us,
                     "epoch": epoch,
+                    "voids": voids,
                 })
             }
         })
@@ -87,7 +88,7 @@ mod tests {
         let validator = Validator { stake: 9, ..Validator::new(Name::new("n1").unwrap(), None) };
         let shown = Kind::Validator.show(&validator.encode()).unwrap();
         assert_eq!((&shown["name"], &shown["stake"], &shown["slashed"]), (&json!("n1"), &json!(9), &json!(false)));
-        let account = Account { next_sequence: 3, last: Id([2; 32]), messages: 3, readings: 30, meter_us: 5, epoch: 1 };
+        let account = Account { next_sequence: 3, last: Id([2; 32]), messages: 3, readings: 30, meter_us: 5, epoch: 1, voids: 0 };
         assert_eq!(Kind::Account.show(&account.encode()).unwrap()["readings"], 30);
         for kind in Kind::ALL {
             assert!(kind.show(&[]).is_err());

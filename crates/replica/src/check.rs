@@ -16,7 +16,7 @@ use commonware_runtime::{Runner as _, Supervisor as _, buffer::paged::CacheRef, 
 use commonware_storage::archive::{Archive as _, Identifier, prunable};
 use commonware_storage::translator::EightCap;
 use commonware_utils::{NZU16, NZUsize};
-use ledger::{Key, MemoryStore, Overlay, Rules};
+use ledger::{Changes, Key, MemoryStore, Overlay, Rules};
 use protocol::{Batch, Body, Committee, Decode, Genesis, Id, Message, Milestone, NetworkId, PublicKey, merkle};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -122,15 +122,13 @@ struct Replay<'a> {
 impl<'a> Replay<'a> {
     fn new(genesis: &'a Genesis) -> Self {
         let mut replay = Self { genesis, network: genesis.network(), state: MemoryStore::default(), keys: BTreeSet::new() };
-        replay.take(ledger::genesis_state(genesis));
+        replay.take(ledger::genesis_state(genesis).into_iter().map(|(key, value)| (key, Some(value))).collect());
         replay
     }
 
-    fn take(&mut self, changes: BTreeMap<Key, Vec<u8>>) {
-        for (key, value) in changes {
-            self.state.set(key, value);
-            self.keys.insert(key);
-        }
+    fn take(&mut self, changes: Changes) {
+        self.keys.extend(changes.keys());
+        self.state.absorb(changes);
     }
 
     const fn rules(&self, epoch: u64) -> Rules<'_> {
@@ -142,6 +140,17 @@ impl<'a> Replay<'a> {
         match ledger::apply(&mut overlay, &self.rules(m.epoch), message) {
             Err(why) => report.damage(format!("milestone {}: {why}", m.height)),
             Ok(_) => {
+                let changes = overlay.into_changes();
+                self.take(changes);
+            }
+        }
+    }
+
+    fn remember(&mut self, void: &[Message], m: &Milestone, report: &mut CheckReport) {
+        let mut overlay = Overlay::new(&self.state);
+        match ledger::remember(&mut overlay, &self.rules(m.epoch), void) {
+            Err(why) => report.damage(format!("milestone {}: {why}", m.height)),
+            Ok(()) => {
                 let changes = overlay.into_changes();
                 self.take(changes);
             }
@@ -280,7 +289,7 @@ impl<'a> Checker<'a> {
                 report.damage(format!("milestone {h}: {why}"));
             }
             let places = (0u64..).zip(&cut.counted).map(|(i, id)| (*id, Some(i))).chain(cut.void.iter().map(|id| (*id, None)));
-            order.extend(places.map(|(id, index)| (id, Confirmation { height: h, index, meter_us: None })));
+            order.extend(places.map(|(id, index)| (id, Confirmation { height: h, index })));
             if whole {
                 self.replay(&mut replay, &m, &cut, report).await;
             }
@@ -308,7 +317,7 @@ impl<'a> Checker<'a> {
         let expected: BTreeMap<Id, Confirmation> = order.into_iter().collect();
         for (id, confirmation) in expected {
             match self.store.confirmations.get(id).await.map(|b| b.map(|b| Confirmation::decode(&b))) {
-                Ok(Some(Ok(stored))) if (Confirmation { meter_us: None, ..stored }) == confirmation => {}
+                Ok(Some(Ok(stored))) if stored == confirmation => {}
                 _ => report.damage(format!("the confirmation of message {id} is missing or wrong")),
             }
         }
@@ -316,12 +325,15 @@ impl<'a> Checker<'a> {
 
     /// Applies what a milestone confirmed.
     async fn replay(&self, replay: &mut Replay<'_>, m: &Milestone, cut: &CutRecord, report: &mut CheckReport) {
-        for id in &cut.counted {
+        let mut void = Vec::new();
+        for (id, counts) in cut.counted.iter().map(|id| (id, true)).chain(cut.void.iter().map(|id| (id, false))) {
             match self.store.messages.get(*id).await.map(|b| b.map(|b| Message::decode(&b))) {
-                Ok(Some(Ok(message))) => replay.apply(&message, m, report),
+                Ok(Some(Ok(message))) if counts => replay.apply(&message, m, report),
+                Ok(Some(Ok(message))) => void.push(message),
                 _ => report.damage(format!("milestone {}: message {id} cannot be read", m.height)),
             }
         }
+        replay.remember(&void, m, report);
         if let Some(committee) = &m.next_committee {
             replay.close(m, committee);
         }

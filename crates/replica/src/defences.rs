@@ -13,6 +13,8 @@ pub struct Defences {
     pub conflicts: bool,
     /// What the archive holds is known: it is not taken in again.
     pub archive: bool,
+    /// What the state remembers as void is outside every cut, whoever remembers it beside the state.
+    pub void: bool,
     /// A vote waits for the whole past cone of what it is for.
     pub availability: bool,
     /// A milestone from the future is refused, or waited for if it is close.
@@ -23,6 +25,6 @@ pub struct Defences {
 
 impl Default for Defences {
     fn default() -> Self {
-        Self { signatures: true, network: true, conflicts: true, archive: true, availability: true, clock: true, rate: true }
+        Self { signatures: true, network: true, conflicts: true, archive: true, void: true, availability: true, clock: true, rate: true }
     }
 }

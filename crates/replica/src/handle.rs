@@ -23,6 +23,9 @@ pub enum IssueError {
     /// This node's key is not a registered validator's.
     #[error("the key {0} is not registered as a validator: register it first (`wattle validator register`)")]
     Stranger(PublicKey),
+    /// So many void messages were signed with this node's key that none counts any more.
+    #[error("the key {0} is barred, for too many of its messages contradict others: nothing of it counts any more; begin with a new key")]
+    Barred(PublicKey),
     /// Too many messages of this node wait for a milestone, as when it is cut off from the committee: keep
     /// the data and try again when a milestone was confirmed.
     #[error("{0} messages of this node wait for confirmation: try again when a milestone has confirmed some")]
@@ -118,7 +121,8 @@ pub struct MilestoneRecord {
     pub digest: Id,
     /// The messages it confirmed, in order.
     pub messages: Vec<Id>,
-    /// Messages in its past cone that do not count.
+    /// Messages in its past cone that do not count. Of milestones before those that it executed itself a node does not
+    /// know them.
     pub void: Vec<Id>,
     /// Whether this node has dropped what the milestone confirmed; both lists are then empty.
     pub pruned: bool,

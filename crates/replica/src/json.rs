@@ -166,6 +166,7 @@ fn key_text(key: &Key) -> String {
         Key::Candidates => "candidates".to_owned(),
         Key::Offence(id) => format!("offence/{id}"),
         Key::Epoch => "epoch".to_owned(),
+        Key::Void(issuer, sequence) => format!("void/{issuer}/{sequence}"),
     }
 }
 
@@ -183,8 +184,16 @@ fn key(text: &str) -> Result<Key, JsonError> {
         ["candidates"] => Key::Candidates,
         ["offence", id] => Key::Offence(id.parse::<Id>().map_err(wrong)?),
         ["epoch"] => Key::Epoch,
+        ["void", issuer, sequence] => {
+            Key::Void(public(issuer)?, number(sequence).ok_or_else(|| wrong(DecodeError::Invalid("its sequence")))?)
+        }
         _ => return Err(wrong(DecodeError::Invalid("its kind"))),
     })
+}
+
+/// A number as this module writes it: no sign, no zeros before it.
+fn number(text: &str) -> Option<u64> {
+    text.parse::<u64>().ok().filter(|number| number.to_string() == text)
 }
 
 impl StateProof {
@@ -308,12 +317,16 @@ mod tests {
             Key::Candidates,
             Key::Offence(id),
             Key::Epoch,
+            Key::Void(a, 0),
+            Key::Void(a, u64::MAX),
         ];
         for k in keys {
             assert_eq!(key(&key_text(&k)), Ok(k));
         }
-        let (two, capital) = (format!("wallet/{a}/{b}"), format!("Wallet/{a}"));
-        for bad in ["", "totals/", "wallet", "wallet/", "wallet/01", "offence/x", two.as_str(), capital.as_str()] {
+        let more = [format!("wallet/{a}/{b}"), format!("Wallet/{a}"), format!("void/{a}"), format!("void/{a}/01"), format!("void/{a}/+1")];
+        for bad in
+            ["", "totals/", "wallet", "wallet/", "wallet/01", "offence/x", "void/"].into_iter().chain(more.iter().map(String::as_str))
+        {
             assert!(key(bad).is_err(), "{bad}");
         }
     }

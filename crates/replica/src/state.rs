@@ -34,9 +34,9 @@ use commonware_storage::{
     translator::EightCap,
 };
 use commonware_utils::{NZU64, NZUsize, range::NonEmptyRange};
-use ledger::{ApplyError, Key, MemoryStore, Overlay, Rules};
+use ledger::{Account, ApplyError, Changes, Key, MemoryStore, Overlay, Rules};
 use protocol::{Genesis, Id, Message, PublicKey};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use thiserror::Error as ThisError;
@@ -85,6 +85,16 @@ impl Speculation {
     pub(crate) fn root(&self) -> Id {
         id(self.0.root())
     }
+}
+
+/// What executing a milestone leads to.
+pub(crate) struct Outcome {
+    /// The state after it.
+    pub(crate) state: Speculation,
+    /// Orders and evidence in it that have no effect.
+    pub(crate) refused: Refused,
+    /// Issuers of which void messages are or were remembered, and met in it, as they stand after it.
+    pub(crate) suspects: Vec<(PublicKey, Account)>,
 }
 
 /// Whether a witness shows that the state with this root holds the log with that root.
@@ -163,7 +173,8 @@ impl<E: Disk + Spawner> State<E> {
         };
         let mut state = Self { db: Some(db), height: height.unwrap_or(0) };
         if height.is_none() {
-            let first = state.write(None, 0, ledger::genesis_state(genesis)).await?;
+            let values = ledger::genesis_state(genesis).into_iter().map(|(key, value)| (key, Some(value)));
+            let first = state.write(None, 0, values.collect()).await?;
             state.apply(0, &first).await?;
             state.commit().await?;
         }
@@ -270,19 +281,31 @@ impl<E: Disk + Spawner> State<E> {
         Ok(values)
     }
 
-    /// The state after applying `messages`, in order, as milestone `height` on top of `parent`; a closing
-    /// milestone then hands over to the next committee.
+    /// What applying `messages`, in order, as milestone `height` on top of `parent` leads to; it found `void` void. A
+    /// closing milestone then hands over to the next committee.
     pub(crate) async fn speculate(
         &self,
         parent: Option<&Speculation>,
         height: u64,
         rules: &Rules<'_>,
         messages: &[Arc<Message>],
+        void: &[Arc<Message>],
         next_committee: Option<&[PublicKey]>,
-    ) -> Result<(Speculation, Refused), StateError> {
+    ) -> Result<Outcome, StateError> {
         let mut keys: BTreeSet<Key> = messages.iter().flat_map(|m| ledger::touched(m)).collect();
-        keys.insert(Key::Epoch);
-        let base = self.read(parent, keys).await?;
+        keys.extend(void.iter().map(|m| Key::Account(m.issuer)).chain([Key::Epoch]));
+        let mut base = self.read(parent, keys.clone()).await?;
+        let remembered = ledger::remembered(&base, messages.iter().chain(void).map(|m| &**m))?;
+        let mut suspects: BTreeSet<PublicKey> = void.iter().map(|m| m.issuer).collect();
+        if !remembered.is_empty() {
+            for key in remembered {
+                if let Key::Void(issuer, _) = key {
+                    suspects.insert(issuer);
+                }
+                keys.insert(key);
+            }
+            base = self.read(parent, keys).await?;
+        }
         let mut overlay = Overlay::new(&base);
         let mut refused = Refused::default();
         for message in messages {
@@ -291,10 +314,16 @@ impl<E: Disk + Spawner> State<E> {
                 refused.push(message.id(), refusal);
             }
         }
+        ledger::remember(&mut overlay, rules, void.iter().map(|m| &**m))?;
         if let Some(committee) = next_committee {
             ledger::close_epoch(&mut overlay, rules, committee);
         }
-        Ok((self.write(parent, height, overlay.into_changes()).await?, refused))
+        let mut accounts = Vec::new();
+        for issuer in suspects {
+            accounts.extend(ledger::read_account(&overlay, issuer)?.map(|account| (issuer, account)));
+        }
+        let state = self.write(parent, height, overlay.into_changes()).await?;
+        Ok(Outcome { state, refused, suspects: accounts })
     }
 
     /// Who would be elected after `parent`, if given, else in the state as applied.
@@ -306,14 +335,14 @@ impl<E: Disk + Spawner> State<E> {
         Ok(ledger::elect(&state, rules)?)
     }
 
-    async fn write(&self, parent: Option<&Speculation>, height: u64, changes: BTreeMap<Key, Vec<u8>>) -> Result<Speculation, StateError> {
+    async fn write(&self, parent: Option<&Speculation>, height: u64, changes: Changes) -> Result<Speculation, StateError> {
         let db = self.db()?;
         let mut batch = match parent {
             Some(parent) => parent.0.new_batch::<Sha256>(),
             None => db.new_batch(),
         };
         for (key, value) in changes {
-            batch = batch.write(digest(key.hash()), Some(value));
+            batch = batch.write(digest(key.hash()), value);
         }
         let merkleized = batch.merkleize(db, Some(height.to_be_bytes().to_vec()), &mut Proportional).await?;
         Ok(Speculation(merkleized))

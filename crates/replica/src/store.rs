@@ -6,7 +6,7 @@
 //! | `payloads` | order of issue | BLAKE3 of the payload | message id ‖ payload |
 //! | `headers` | height | milestone digest | the milestone |
 //! | `cuts` | height | milestone digest | [`CutRecord`]: what the milestone confirmed |
-//! | `confirmations` | order of confirmation | message id | height ‖ place ‖ its issuer's meter |
+//! | `confirmations` | order of confirmation | message id | height ‖ place |
 //! | `handovers` | epoch | digest of the closing milestone | [`protocol::Handover`] |
 //! | `origin` | 0 begun, 1 ended | – | where a node that joined began ([`crate::sync`]) |
 //! | `history` | [`protocol::merkle::position`] | the node's hash | the same |
@@ -183,7 +183,8 @@ pub(crate) struct CutRecord {
     pub(crate) bytes: u64,
     /// Messages that count, in order.
     pub(crate) counted: Vec<Id>,
-    /// Messages that do not.
+    /// Messages that do not. A record for those who ask: what is settled, the state says. A node that joined later does
+    /// not have it.
     pub(crate) void: Vec<Id>,
 }
 
@@ -218,17 +219,12 @@ pub(crate) struct Confirmation {
     pub(crate) height: u64,
     /// The place among the messages that count; `None` for a void one.
     pub(crate) index: Option<u64>,
-    /// Its issuer's meter after it, in microseconds since 1970: what a message that follows it is judged by. `None` where
-    /// this node has never had the message.
-    pub(crate) meter_us: Option<u64>,
 }
 
 impl Encode for Confirmation {
     fn encode_to(&self, out: &mut Vec<u8>) {
         put_varint(out, self.height);
         put_varint(out, self.index.map_or(0, |i| i + 1));
-        put_varint(out, u64::from(self.meter_us.is_some()));
-        self.meter_us.iter().for_each(|us| put_varint(out, *us));
     }
 }
 
@@ -236,12 +232,7 @@ impl Decode for Confirmation {
     fn decode_from(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let height = reader.varint("a confirmation's height")?;
         let index = reader.varint("a confirmation's place")?.checked_sub(1);
-        let meter_us = match reader.varint("a confirmation's meter")? {
-            0 => None,
-            1 => Some(reader.varint("a confirmation's meter")?),
-            _ => return Err(DecodeError::Invalid("a confirmation's meter")),
-        };
-        Ok(Self { height, index, meter_us })
+        Ok(Self { height, index })
     }
 }
 

@@ -1,4 +1,4 @@
-use crate::drawing::{chain, connect, draw, empty, graph, id, ids, nothing, suspend};
+use crate::drawing::{ROOT, chain, connect, draw, empty, graph, id, ids, key, nothing, suspend};
 use dag::Insertion;
 use std::collections::BTreeSet;
 
@@ -51,6 +51,40 @@ fn a_pending_message_outlives_a_parent_that_is_forgotten_meanwhile() {
     dag.confirm(&ids(&[1, 2]), 1);
     assert_eq!(dag.forget(2), 1);
     assert_eq!(connect(&mut dag, draw(8, 3, 0, &[])).0, ids(&[8, 9]));
+}
+
+#[test]
+fn a_void_message_is_no_tip_and_is_forgotten() {
+    let mut dag = graph(&[draw(1, 1, 0, &[]), draw(2, 1, 1, &[1]), draw(3, 1, 1, &[1]), draw(4, 2, 0, &[])]);
+    dag.confirm(&ids(&[1, 2, 3, 4]), 1);
+    dag.abandon(&ids(&[3, 7]));
+    assert_eq!(dag.tips().iter().copied().collect::<Vec<_>>(), ids(&[2, 4]));
+    assert_eq!(dag.parents_for(&key(9), ROOT), [vec![ROOT], ids(&[2, 4])].concat(), "nobody builds on it");
+    // one that does all the same is connected, while it is in memory
+    connect(&mut dag, draw(5, 1, 2, &[3]));
+    assert_eq!(dag.forget(2), 2, "1 and 3");
+    assert!(dag.contains(&id(2)) && dag.contains(&id(4)) && !dag.contains(&id(3)));
+}
+
+/// Why a node must ask whether a message that comes again is void: one that takes it in anew has another order.
+#[test]
+fn what_is_void_and_comes_again_must_be_known_to_be_settled() {
+    let branch = [draw(1, 1, 0, &[]), draw(2, 1, 1, &[1]), draw(3, 1, 1, &[1]), draw(4, 1, 2, &[3])];
+    let late = [draw(5, 1, 2, &[2, 4]), draw(6, 2, 0, &[])];
+    let mut remembers = graph(&branch);
+    remembers.confirm(&ids(&[1, 2, 3, 4]), 1);
+    late.iter().for_each(|v| drop(connect(&mut remembers, v.clone())));
+    assert_eq!(remembers.cut(&ids(&[5, 6]), &nothing), Ok(ids(&[5, 6])));
+    let passed = |id: &protocol::Id| *id == crate::drawing::id(3);
+    // 2 and 3 are settled by their sequence, which is 1: the issuer's next one is 2
+    let (settled, all) = (BTreeSet::from([id(2), id(3)]), BTreeSet::from([id(2), id(3), id(4)]));
+    for (vouched, cut) in [(&settled, &[4, 6, 5][..]), (&all, &[5, 6][..])] {
+        let mut forgot = empty();
+        for v in branch[3..].iter().chain(&late).filter(|v| !vouched.contains(&v.id)) {
+            assert!(matches!(forgot.insert(v.clone(), vouched), Ok(Insertion::Connected { .. })));
+        }
+        assert_eq!(forgot.cut(&ids(&[5, 6]), &passed), Ok(ids(cut)));
+    }
 }
 
 #[test]

@@ -115,7 +115,7 @@ proptest! {
             prop_assert!(candidates.place(public(seed), validator.stands(stake_min)));
             world.values.insert(Key::Validator(public(seed)), validator.encode());
             let last = if awake { epoch } else { epoch + 1 };
-            let account = Account { next_sequence: 1, last: Id([seed; 32]), messages: 1, readings: 0, meter_us: 0, epoch: last };
+            let account = Account { next_sequence: 1, last: Id([seed; 32]), messages: 1, readings: 0, meter_us: 0, epoch: last, voids: 0 };
             world.values.insert(Key::Account(public(seed)), account.encode());
             if awake && registered && stake >= stake_min && jailed_until <= epoch {
                 standing.push((u64::MAX - stake, public(seed)));
@@ -126,7 +126,7 @@ proptest! {
         let base = world.state();
         let mut overlay = Overlay::new(&base);
         close_epoch(&mut overlay, &world.rules(), &present);
-        world.values.extend(overlay.into_changes());
+        world.take(overlay.into_changes());
         standing.sort();
         standing.truncate(usize::from(committee_max));
         let mut expected: Vec<PublicKey> = standing.into_iter().map(|(_, key)| key).collect();

@@ -1,4 +1,4 @@
-//! The ledger from outside: stake, elections and slashing (`docs/spec/epochs.md`).
+//! The ledger from outside: stake, elections and slashing (`docs/spec/epochs.md`), void messages (`docs/spec/finality.md`).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation, missing_docs)]
 
@@ -6,4 +6,5 @@ mod elections;
 mod model;
 mod orders;
 mod slashing;
+mod void;
 mod world;

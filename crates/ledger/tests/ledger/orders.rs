@@ -197,6 +197,9 @@ fn values_of_every_kind_have_keys_of_their_own() {
         Key::Candidates,
         Key::Offence(id),
         Key::Epoch,
+        Key::Void(a, 1),
+        Key::Void(a, 2),
+        Key::Void(b, 1),
     ];
     let hashes: std::collections::BTreeSet<_> = keys.iter().map(Key::hash).collect();
     assert_eq!(hashes.len(), keys.len());

@@ -1,8 +1,8 @@
 //! A small network's ledger: three validators, six wallets, and whoever sends messages.
 
 use ledger::{
-    Account, Key, MemoryStore, OrderError, Overlay, Refusal, Rules, Validator, Wallet, apply, close_epoch, elect, electing, genesis_state,
-    read_candidates, read_totals, read_validator, read_wallet, touched,
+    Account, Changes, Key, MemoryStore, OrderError, Overlay, Refusal, Rules, Validator, Wallet, apply, close_epoch, elect, electing,
+    genesis_state, read_candidates, read_totals, read_validator, read_wallet, touched,
 };
 use protocol::order::first_state;
 use protocol::{
@@ -88,9 +88,19 @@ impl World {
     }
 
     /// The values under these keys only: what a store brings along.
-    fn brought(&self, keys: &[Key]) -> MemoryStore {
+    pub(crate) fn brought(&self, keys: &[Key]) -> MemoryStore {
         let found = keys.iter().filter_map(|k| self.values.get(k).map(|v| (*k, v.clone())));
         MemoryStore::from(found.collect::<BTreeMap<_, _>>())
+    }
+
+    /// Takes over changes.
+    pub(crate) fn take(&mut self, changes: Changes) {
+        for (key, value) in changes {
+            match value {
+                Some(value) => drop(self.values.insert(key, value)),
+                None => drop(self.values.remove(&key)),
+            }
+        }
     }
 
     /// The next message of the one issuer.
@@ -115,7 +125,7 @@ impl World {
         let base = self.brought(&touched(&message));
         let mut overlay = Overlay::new(&base);
         let refusals = apply(&mut overlay, &self.rules(), &message).unwrap();
-        self.values.extend(overlay.into_changes());
+        self.take(overlay.into_changes());
         self.next = (self.next.0 + 1, message.id());
         self.check();
         refusals
@@ -205,7 +215,7 @@ impl World {
 
     /// A message of this validator counts in the present epoch.
     pub(crate) fn hear(&mut self, seed: u8) {
-        let heard = Account { next_sequence: 1, last: Id([seed; 32]), messages: 0, readings: 0, meter_us: 0, epoch: self.epoch };
+        let heard = Account { next_sequence: 1, last: Id([seed; 32]), messages: 1, readings: 0, meter_us: 0, epoch: self.epoch, voids: 0 };
         self.values.insert(Key::Account(public(seed)), heard.encode());
     }
 
@@ -220,7 +230,7 @@ impl World {
         let (committee, state) = (self.elected(), self.state());
         let mut overlay = Overlay::new(&state);
         close_epoch(&mut overlay, &self.rules(), &committee);
-        self.values.extend(overlay.into_changes());
+        self.take(overlay.into_changes());
         self.epoch += 1;
         committee
     }

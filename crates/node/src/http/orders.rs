@@ -82,6 +82,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 fn not_issued(error: &IssueError) -> Problem {
     match error {
         IssueError::Backlog(_) | IssueError::Rate { .. } => Problem::busy(error.to_string()),
+        IssueError::Barred(_) => Problem::unprocessable(format!("{error}; meanwhile post the orders at another node")),
         IssueError::Stranger(_) => Problem::unprocessable(format!("{error}; meanwhile post the orders at a node that is registered")),
         IssueError::Invalid(_) | IssueError::Payload => Problem::unprocessable(error.to_string()),
         IssueError::Stopped => Problem::stopped(),

@@ -137,7 +137,9 @@ pub(crate) struct Core<E: Disk + Spawner> {
     pub(super) accusations: Accusations,
     /// Where each issuer stands after the last milestone executed.
     pub(super) frontier: Frontier,
-    /// Connected messages that have a rival of the same sequence and are not confirmed.
+    /// Issuers of which the state, after that milestone, remembers void messages: those met so far.
+    pub(super) suspects: BTreeSet<PublicKey>,
+    /// Connected messages that have a rival of the same sequence and are not confirmed, or whose issuer is barred.
     pub(super) rivals: BTreeSet<Id>,
     pub(super) limits: Limits,
     pub(super) defences: Defences,

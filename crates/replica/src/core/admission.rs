@@ -79,12 +79,11 @@ impl<E: Disk + Spawner> Core<E> {
             self.refuse(id, message.issuer, Refusal::NotAnIssuer);
             return Ok(());
         }
-        let passed = self.defences.archive
-            && self.defences.conflicts
-            && self.frontier.get(&message.issuer).is_some_and(|(next, _)| message.sequence < *next);
+        let passed = self.defences.archive && self.defences.conflicts && self.has_passed(&message.issuer, message.sequence);
+        let settled = passed || self.is_void(message.issuer, message.sequence, &id).await?;
         // what is final must be executed, whatever its issuer owed
         let needed = self.needed.contains(&id);
-        if !passed
+        if !settled
             && !needed
             && let Err(why) = self.judge(&message, !delay.is_zero()).await?
         {
@@ -95,14 +94,14 @@ impl<E: Disk + Spawner> Core<E> {
             self.refuse(id, message.issuer, why.into());
             return Ok(());
         }
-        if passed {
+        if settled {
             return self.insert_settled(&message, delay.is_zero()).await;
         }
         self.insert(message, delay).await
     }
 
-    /// Takes in a message whose sequence its issuer has gone past: one that this node had dropped or never had, or a
-    /// rival of one that counts. No milestone will confirm it; it is kept only if others wait for it.
+    /// Takes in a message that is settled: one that this node had dropped or never had, or a rival of one that counts. No
+    /// milestone will confirm it; it is kept only if others wait for it.
     async fn insert_settled(&mut self, message: &Arc<Message>, pulled: bool) -> Result<(), CoreError> {
         let id = message.id();
         self.wanted.remove(&id);
@@ -134,7 +133,7 @@ impl<E: Disk + Spawner> Core<E> {
         if registered {
             self.issuers.insert(issuer);
             if let Some(account) = ledger::read_account(&state, issuer).map_err(StateError::from)? {
-                self.frontier.insert(issuer, (account.next_sequence, account.last));
+                self.mark(issuer, &account);
             }
         }
         Ok(registered)
@@ -144,14 +143,6 @@ impl<E: Disk + Spawner> Core<E> {
     pub(super) fn refuse(&mut self, id: Id, issuer: PublicKey, why: Refusal) {
         *self.counts.refusals.entry(why.kind()).or_default() += 1;
         debug!(message = %id, %issuer, %why, "refused a message");
-    }
-
-    /// Whether a message that is not in memory was decided before: it was here, or a milestone whose messages are
-    /// known (and executed here) confirmed it, or it is the last of its issuer's that counts.
-    pub(super) async fn was_settled(&self, id: &Id) -> Result<bool, CoreError> {
-        Ok(self.store.messages.has(*id).await?
-            || self.confirmation(*id).await?.is_some()
-            || self.frontier.values().any(|(_, last)| last == id))
     }
 
     /// Inserts a message whose signature is good.
@@ -202,7 +193,7 @@ impl<E: Disk + Spawner> Core<E> {
             warn!(issuer = %e.issuer, sequence = e.sequence, first = %e.first, second = %e.second, "an issuer signed two messages of one sequence");
         }
         for vertex in vertices {
-            if self.frontier.get(&vertex.issuer).is_some_and(|(next, _)| vertex.sequence < *next) {
+            if self.has_passed(&vertex.issuer, vertex.sequence) {
                 // it waited until its issuer had gone past it: the next milestone settles it
                 self.rivals.insert(vertex.id());
             }

@@ -3,11 +3,12 @@
 use super::actor::{Core, CoreError, Job};
 use super::refused::Refused;
 use super::request::Link;
-use crate::state::Speculation;
+use super::settled::passed;
+use crate::state::{Outcome, Speculation};
 use crate::store::Disk;
 use commonware_runtime::Spawner;
 use dag::CutError;
-use ledger::Rules;
+use ledger::{Account, Rules};
 use protocol::merkle::Range;
 use protocol::{Id, Message, Milestone, PublicKey, Unsigned};
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +43,8 @@ pub(crate) struct Cut {
     pub(crate) range: Range,
     /// Orders and evidence in it that have no effect.
     pub(crate) refused: Refused,
+    /// Issuers with void messages that it met, as they stand after it.
+    pub(crate) suspects: Vec<(PublicKey, Account)>,
 }
 
 /// What becomes of a chain of milestones.
@@ -197,14 +200,15 @@ impl<E: Disk + Spawner> Core<E> {
         if m.message_count != confirms.counted.len() as u64 || m.messages_root != Milestone::root_of_messages(&confirms.counted) {
             return Ok(Evaluation::Fails("its messages root is not the order of its tips' past cone"));
         }
-        let messages: Vec<Arc<Message>> = confirms.counted.iter().filter_map(|id| self.dag.get(id).cloned()).collect();
+        let held = |ids: &[Id]| -> Vec<Arc<Message>> { ids.iter().filter_map(|id| self.dag.get(id).cloned()).collect() };
+        let (messages, void) = (held(&confirms.counted), held(&confirms.void));
         let ledger_rules = self.ledger_rules(m.epoch);
-        let (state, refused) =
-            self.state.speculate(base.state.as_ref(), m.height, &ledger_rules, &messages, m.next_committee.as_deref()).await?;
+        let Outcome { state, refused, suspects } =
+            self.state.speculate(base.state.as_ref(), m.height, &ledger_rules, &messages, &void, m.next_committee.as_deref()).await?;
         let mut range = base.range;
         range.push(Milestone::history_leaf(&link.digest));
         let Confirms { ids, counted, void } = confirms;
-        self.cuts.insert(link.digest, Cut { milestone: Arc::clone(m), ids, counted, void, state, range, refused });
+        self.cuts.insert(link.digest, Cut { milestone: Arc::clone(m), ids, counted, void, state, range, refused, suspects });
         Ok(Evaluation::Holds)
     }
 
@@ -303,11 +307,13 @@ impl<E: Disk + Spawner> Core<E> {
     }
 
     /// Whether no milestone on top of those in `above` can confirm a message: one of them does, or its issuer has gone
-    /// past its sequence. The latter keeps whoever no longer has the old messages in step with whoever has.
+    /// past its sequence. The latter keeps whoever no longer has the old messages in step with whoever has. What the
+    /// state remembers as void is confirmed in the graph, or was never let in.
     fn is_settled(&self, id: &Id, above: &[&BTreeSet<Id>], frontier: &Frontier) -> bool {
-        let passed = |m: &Arc<Message>| frontier.get(&m.issuer).is_some_and(|(next, _)| m.sequence < *next);
         above.iter().any(|ids| ids.contains(id))
-            || (self.defences.archive && self.defences.conflicts && self.dag.get(id).is_some_and(passed))
+            || (self.defences.archive
+                && self.defences.conflicts
+                && self.dag.get(id).is_some_and(|m| passed(frontier, &m.issuer, m.sequence)))
     }
 
     /// Each issuer's next sequence and last message that counted, after the milestone of `digest`.
@@ -319,10 +325,12 @@ impl<E: Disk + Spawner> Core<E> {
             at = &cut.milestone.parent;
         }
         let mut frontier = self.frontier.clone();
-        for id in cuts.iter().rev().flat_map(|cut| &cut.counted) {
-            if let Some(m) = self.dag.get(id) {
-                frontier.insert(m.issuer, (m.sequence + 1, *id));
+        for cut in cuts.iter().rev() {
+            for m in cut.counted.iter().filter_map(|id| self.dag.get(id)) {
+                frontier.insert(m.issuer, (m.sequence + 1, m.id()));
             }
+            // some may be barred
+            frontier.extend(cut.suspects.iter().map(|(issuer, account)| (*issuer, (account.next_sequence, account.last))));
         }
         frontier
     }

@@ -3,6 +3,7 @@
 use super::actor::{Core, CoreError};
 use super::cuts::{Cut, Evaluation, Executed};
 use super::request::Link;
+use super::settled::passed;
 use crate::epochs::{Cue, Entry};
 use crate::handle::{Confirmed, Event};
 use crate::state::Speculation;
@@ -117,7 +118,11 @@ impl<E: Disk + Spawner> Core<E> {
         for c in confirmed.iter() {
             self.frontier.insert(c.issuer, (c.sequence + 1, c.id));
         }
+        for (issuer, account) in &cut.suspects {
+            self.mark(*issuer, account);
+        }
         self.dag.confirm(&all, height);
+        self.dag.abandon(&cut.void);
         let rivals = self.defences.conflicts && self.settle_rivals(height);
         for id in &all {
             if let Some(index) = self.arrivals.remove(id) {
@@ -154,15 +159,17 @@ impl<E: Disk + Spawner> Core<E> {
     /// Rivals of what counts now are void, without any milestone saying so. Gives whether there were any.
     fn settle_rivals(&mut self, height: u64) -> bool {
         let (dag, frontier) = (&self.dag, &self.frontier);
-        let passed = |m: &Arc<Message>| frontier.get(&m.issuer).is_some_and(|(next, _)| m.sequence < *next);
-        let void: Vec<Id> = self.rivals.iter().filter(|id| dag.get(id).is_none_or(passed)).copied().collect();
+        let settled = |m: &Arc<Message>| passed(frontier, &m.issuer, m.sequence);
+        let void: Vec<Id> = self.rivals.iter().filter(|id| dag.get(id).is_none_or(settled)).copied().collect();
         for id in &void {
             self.rivals.remove(id);
             if let Some(index) = self.arrivals.remove(id) {
                 self.unconfirmed.remove(&index);
             }
         }
-        self.dag.confirm(&void, height);
+        let lost: Vec<Id> = void.iter().filter(|id| !self.dag.is_confirmed(id)).copied().collect();
+        self.dag.confirm(&lost, height);
+        self.dag.abandon(&lost);
         !void.is_empty()
     }
 
@@ -212,8 +219,7 @@ impl<E: Disk + Spawner> Core<E> {
         let places = (0u64..).zip(&cut.counted).map(|(i, id)| (*id, Some(i))).chain(cut.void.iter().map(|id| (*id, None)));
         for (id, index) in places {
             if !again || !self.store.confirmations.has(id).await? {
-                let meter_us = self.meter_of(id).await?;
-                self.store.confirmations.append(id, &Confirmation { height, index, meter_us }.encode()).await?;
+                self.store.confirmations.append(id, &Confirmation { height, index }.encode()).await?;
             }
         }
         let floor = self.unconfirmed.first().copied().unwrap_or_else(|| self.store.messages.next());

@@ -41,6 +41,8 @@ impl<E: Disk + Spawner> Core<E> {
         let waiting = self.own.next_sequence.saturating_sub(self.own.counted);
         let refusal = if !self.may_issue(self.me).await? {
             Err(IssueError::Stranger(self.me))
+        } else if self.own.next_sequence == u64::MAX {
+            Err(IssueError::Barred(self.me))
         } else if waiting >= OWN_UNCONFIRMED_MAX {
             Err(IssueError::Backlog(waiting))
         } else {

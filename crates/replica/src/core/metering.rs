@@ -1,9 +1,9 @@
 //! Rates at work: what is pushed is counted, what is admitted is judged, what is issued here keeps the same rules.
 //!
 //! # Rules
-//! - The *verdict* on a message ([`super::rates`]) is a function of its issuer's chain. The meters of messages that
-//!   left memory are in the archive beside their confirmations, and that of each issuer's last message that counts is
-//!   in the state, so no node is more lenient than another because it remembers less.
+//! - The *verdict* on a message ([`super::rates`]) is a function of its issuer's chain down to the last message of it that
+//!   counts, whose meter is in the state. What builds on a void message is judged by a meter at 0, whatever this node
+//!   remembers of the branch. So no node is more lenient than another because it remembers less.
 //! - The *allowances* ([`super::allowances`]) are local and soft: they decide what is taken unasked, not what is
 //!   admitted. The answer to a pull is exempt.
 //! - A message of the future is refused for now and remembered by nobody; it is pulled when its time is near.
@@ -118,9 +118,8 @@ impl<E: Disk + Spawner> Core<E> {
     pub(super) async fn enrol_settled(&mut self, message: &Message) -> Result<(), CoreError> {
         if self.defences.rate {
             let step = Step::from(message);
-            let previous = self.place_before(&step, message.previous()).await?.unwrap_or(Place::before(&step, Meter::default()));
-            let place = previous.follow(&self.genesis.parameters, &step, || message.work());
-            self.settle(message.id(), place);
+            let meter = self.meter_of_settled(step.issuer, message.id()).await?;
+            self.settle(message.id(), Place::after(&step, meter));
         }
         Ok(())
     }
@@ -153,17 +152,29 @@ impl<E: Disk + Spawner> Core<E> {
     /// Where the chain stands on which a message builds; `None` if the previous message is neither here nor was ever
     /// confirmed.
     async fn place_before(&mut self, step: &Step, previous: Option<&Id>) -> Result<Option<Place>, CoreError> {
-        match previous {
-            Some(previous) if *previous != Unsigned::root(self.network) => match self.place(*previous).await? {
-                None => self.ground(step, *previous).await,
-                here => Ok(here),
-            },
-            _ => Ok(Some(Place::start(step.issuer))),
+        let Some(previous) = previous.copied().filter(|previous| *previous != Unsigned::root(self.network)) else {
+            return Ok(Some(Place::start(step.issuer)));
+        };
+        if self.builds_on_void(step.issuer, step.sequence, &previous).await?
+            && let Some(void) = self.find(previous).await?
+        {
+            return Ok(Some(Place::after(&Step::from(&*void), Meter::default())));
+        }
+        match self.place(previous).await? {
+            None => self.ground(step, previous).await,
+            here => Ok(here),
         }
     }
 
-    /// Where a message that is here left its issuer's chain: remembered, else from archive and state, else (after a
-    /// restart) from the messages below it. `None` if the message is not here.
+    /// The meter that a settled message left: that of the last one of its issuer that counts, from the state. Any other
+    /// is ground for void messages only.
+    async fn meter_of_settled(&self, issuer: PublicKey, id: Id) -> Result<Meter, CoreError> {
+        let last = self.account(issuer).await?.filter(|account| account.last == id);
+        Ok(last.map_or_else(Meter::default, |account| Meter::from_us(account.meter_us)))
+    }
+
+    /// Where a message that is here left its issuer's chain: remembered, else from the state, else (after a restart) from
+    /// the messages below it. `None` if the message is not here.
     async fn place(&mut self, id: Id) -> Result<Option<Place>, CoreError> {
         let root = Unsigned::root(self.network);
         let (mut at, mut unplaced) = (id, Vec::<Arc<Message>>::new());
@@ -173,13 +184,11 @@ impl<E: Disk + Spawner> Core<E> {
             }
             let Some(message) = self.find(at).await? else {
                 let Some(lowest) = unplaced.last().map(|lowest| Step::from(&**lowest)) else { return Ok(None) };
-                break Place::before(&lowest, self.kept_meter(lowest.issuer, at).await?.unwrap_or_default());
+                break Place::before(&lowest, self.meter_of_settled(lowest.issuer, at).await?);
             };
             let step = Step::from(&*message);
-            let open = self.dag.contains(&at) && !self.dag.is_confirmed(&at);
-            let kept = if open { None } else { self.kept_meter(step.issuer, at).await? };
-            if let Some(meter) = kept {
-                break Place::after(&step, meter);
+            if !self.dag.contains(&at) || self.dag.is_confirmed(&at) {
+                break Place::after(&step, self.meter_of_settled(step.issuer, at).await?);
             }
             let previous = message.previous().copied().unwrap_or(root);
             unplaced.push(message);
@@ -197,39 +206,17 @@ impl<E: Disk + Spawner> Core<E> {
 
     /// The place below a message whose previous one this node has dropped or never had; `None` if that one may still
     /// come. Of each issuer the state knows the last message that counts. Nothing can follow another one that counted:
-    /// messages whose sequence their issuer has gone past are not judged. A void one is an equivocator's; of its chain
-    /// this node goes by what it knows.
+    /// messages whose sequence their issuer has gone past are not judged.
     async fn ground(&self, above: &Step, previous: Id) -> Result<Option<Place>, CoreError> {
         if let Some(account) = self.account(above.issuer).await?.filter(|account| account.last == previous) {
             return Ok(Some(Place::reached(above.issuer, account.next_sequence, Meter::from_us(account.meter_us))));
         }
-        if let Some(void) = self.confirmation(previous).await?.filter(|confirmation| confirmation.index.is_none()) {
-            return Ok(Some(Place::before(above, Meter::from_us(void.meter_us.unwrap_or_default()))));
-        }
         Ok(self.was_settled(&previous).await?.then(|| Place::dead_end(above.issuer)))
-    }
-
-    /// The meter after a message of `issuer` that was confirmed, if archive or state keep it.
-    async fn kept_meter(&self, issuer: PublicKey, id: Id) -> Result<Option<Meter>, CoreError> {
-        if let Some(us) = self.confirmation(id).await?.and_then(|confirmation| confirmation.meter_us) {
-            return Ok(Some(Meter::from_us(us)));
-        }
-        let account = self.account(issuer).await?.filter(|account| account.last == id);
-        Ok(account.map(|account| Meter::from_us(account.meter_us)))
     }
 
     async fn account(&self, issuer: PublicKey) -> Result<Option<Account>, CoreError> {
         let state = self.state.read(self.executed.state.as_ref(), BTreeSet::from([Key::Account(issuer)])).await?;
         Ok(ledger::read_account(&state, issuer).map_err(StateError::from)?)
-    }
-
-    /// The meter as a connected message leaves it, in microseconds since 1970: what the archive keeps with its
-    /// confirmation.
-    pub(super) async fn meter_of(&mut self, id: Id) -> Result<Option<u64>, CoreError> {
-        if !self.defences.rate {
-            return Ok(None);
-        }
-        Ok(self.place(id).await?.map(|place| place.meter().us()))
     }
 
     /// Makes a message of this node one that every peer will admit: its time does not fall below that of the one

@@ -13,6 +13,7 @@
 //!   effects before marshal's acknowledgement. Syncs are shared: by all messages issued in a round, by the
 //!   milestones of a quarter of a second.
 //! - Nothing here panics on what a peer sends: it is refused, counted, and at most the peer is blocked.
+//! - What is settled follows from the messages and the state, never from what this node remembers (`settled`).
 //! - The verdict on a message is a function of the chain below it, the same on every node (`rates`, `metering`); what is
 //!   taken unasked is each node's own affair (`allowances`).
 
@@ -32,6 +33,7 @@ mod refusal;
 mod refused;
 mod request;
 mod retention;
+mod settled;
 mod stakes;
 mod startup;
 mod wanted;

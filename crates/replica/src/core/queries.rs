@@ -100,12 +100,13 @@ impl<E: Disk + Spawner> Core<E> {
     }
 
     async fn standing(&self, id: Id, message: &Message) -> Result<Standing, CoreError> {
-        let passed = self.frontier.get(&message.issuer).is_some_and(|(next, _)| message.sequence < *next);
+        let (issuer, sequence) = (message.issuer, message.sequence);
+        let settled = self.has_passed(&issuer, sequence) || self.is_void(issuer, sequence, &id).await?;
         Ok(match self.confirmation(id).await? {
-            None if passed => Standing::Settled,
+            None if settled => Standing::Settled,
             None => Standing::Pending,
-            Some(Confirmation { height, index: Some(index), .. }) => Standing::Confirmed { height, index },
-            Some(Confirmation { height, index: None, .. }) => Standing::Void { height },
+            Some(Confirmation { height, index: Some(index) }) => Standing::Confirmed { height, index },
+            Some(Confirmation { height, index: None }) => Standing::Void { height },
         })
     }
 

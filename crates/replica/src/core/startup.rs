@@ -62,6 +62,7 @@ impl<E: Disk + Spawner> Core<E> {
             issuers: BTreeSet::new(),
             accusations: Accusations::default(),
             frontier: BTreeMap::new(),
+            suspects: BTreeSet::new(),
             rivals: BTreeSet::new(),
             own: Own {
                 next_sequence: 0,
@@ -178,14 +179,16 @@ impl<E: Disk + Spawner> Core<E> {
                 Some(bytes) => Some(self.store.confirmations.decode::<Confirmation>(&bytes)?),
                 None => None,
             };
-            let passed = self.frontier.get(&issuer).is_some_and(|(next, _)| sequence < *next);
-            match confirmation.filter(|c| c.height <= self.executed.height) {
-                Some(c) => self.dag.confirm(&[id], c.height),
-                None if passed => self.dag.confirm(&[id], self.executed.height),
-                None => {
-                    self.arrivals.insert(id, index);
-                    self.unconfirmed.insert(index);
+            // the state says what is settled; the archive only says since when, and what of it counts
+            if self.has_passed(&issuer, sequence) || self.is_void(issuer, sequence, &id).await? {
+                let confirmation = confirmation.filter(|c| c.height <= self.executed.height);
+                self.dag.confirm(&[id], confirmation.map_or(self.executed.height, |c| c.height));
+                if confirmation.is_none_or(|c| c.index.is_none()) {
+                    self.dag.abandon(&[id]);
                 }
+            } else {
+                self.arrivals.insert(id, index);
+                self.unconfirmed.insert(index);
             }
         }
         self.grown = !self.unconfirmed.is_empty();

@@ -1,10 +1,10 @@
 //! The side that is asked.
 
-use super::wire::{Question, RECORDS_MAX, Records, Summit};
+use super::wire::{Counted, Question, RECORDS_MAX, Records, Summit};
 use super::{ANSWER_BYTES_MAX, CUTS};
 use crate::core::{Core, CoreError};
 use crate::state::Point;
-use crate::store::{CutRecord, Disk};
+use crate::store::Disk;
 use commonware_codec::Encode as _;
 use commonware_consensus::types::Height;
 use commonware_runtime::Spawner;
@@ -75,9 +75,9 @@ impl<E: Disk + Spawner> Core<E> {
                 Some(Records(headers).encode())
             }
             Question::Cuts { from, count } => {
-                let (mut cuts, mut bytes): (Vec<CutRecord>, usize) = (Vec::new(), 0);
+                let (mut cuts, mut bytes): (Vec<Counted>, usize) = (Vec::new(), 0);
                 for height in span(from, count) {
-                    let Some(cut) = self.cut(height).await? else { break };
+                    let Some(cut) = self.cut(height).await?.map(|cut| Counted(cut.counted)) else { break };
                     bytes += cut.encode().len();
                     if bytes + 16 > ANSWER_BYTES_MAX {
                         break;

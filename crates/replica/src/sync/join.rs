@@ -1,7 +1,7 @@
 //! The side that joins.
 
 use super::source::StateSource;
-use super::wire::{Question, RECORDS_MAX, Records, Summit};
+use super::wire::{Counted, Question, RECORDS_MAX, Records, Summit};
 use super::{CUTS, Flaw, JoinError, Joining, Progress, Upstream};
 use crate::replica::Engine;
 use crate::state::{self, State};
@@ -250,37 +250,38 @@ impl<E: Engine> Joiner<'_, E> {
         Ok(())
     }
 
-    /// Takes over what the last milestones confirmed, so that messages that build on it can be understood.
+    /// Takes over what counts in the last milestones, so that messages that build on it can be understood. What they found
+    /// void comes with the state.
     async fn cuts(&mut self, summit: &Summit) -> Result<(), Halt> {
         let mut next = summit.height.saturating_sub(CUTS - 1).max(1);
         while next <= summit.height {
             let count = summit.height - next + 1;
-            let Records(more) = self.ask::<Records<CutRecord>>(&Question::Cuts { from: next, count }).await?;
+            let Records(more) = self.ask::<Records<Counted>>(&Question::Cuts { from: next, count }).await?;
             if more.is_empty() {
                 return Err(Flaw::Misfit("it no longer has what the last milestones confirmed").into());
             }
-            for cut in more {
+            for Counted(counted) in more {
                 let header = self.store.headers.at(next).await.map_err(halt)?.ok_or(Flaw::Misfit("a header is missing"))?;
                 let header: Milestone = self.store.headers.decode(&header).map_err(halt)?;
-                if header.messages_root != Milestone::root_of_messages(&cut.counted) || next > summit.height {
+                if header.messages_root != Milestone::root_of_messages(&counted) || next > summit.height {
                     return Err(Flaw::Misfit("its messages are not those that a milestone confirmed").into());
                 }
-                self.take(next, header.digest(), cut).await?;
+                self.take(next, header.digest(), counted).await?;
                 next += 1;
             }
         }
         Ok(())
     }
 
-    async fn take(&mut self, height: u64, digest: Id, cut: CutRecord) -> Result<(), Halt> {
+    async fn take(&mut self, height: u64, digest: Id, counted: Vec<Id>) -> Result<(), Halt> {
         let confirmations = self.store.confirmations.next();
-        let places = (0u64..).zip(&cut.counted).map(|(i, id)| (*id, Some(i))).chain(cut.void.iter().map(|id| (*id, None)));
-        for (id, index) in places {
-            if !self.store.confirmations.has(id).await.map_err(halt)? {
-                self.store.confirmations.append(id, &Confirmation { height, index, meter_us: None }.encode()).await.map_err(halt)?;
+        for (index, id) in (0u64..).zip(&counted) {
+            if !self.store.confirmations.has(*id).await.map_err(halt)? {
+                let confirmation = Confirmation { height, index: Some(index) };
+                self.store.confirmations.append(*id, &confirmation.encode()).await.map_err(halt)?;
             }
         }
-        let here = CutRecord { floor: 0, payload_floor: 0, confirmations, bytes: 0, ..cut };
+        let here = CutRecord { floor: 0, payload_floor: 0, confirmations, bytes: 0, counted, void: Vec::new() };
         self.store.cuts.put(height, digest, &here.encode()).await.map_err(halt)
     }
 

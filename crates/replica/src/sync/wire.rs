@@ -2,10 +2,11 @@
 //! ```text
 //! question: 0 Summit | 1 Headers: from, count | 2 Cuts: from, count | 3 Handovers: from | 4 Operations: the engine's request
 //! summit:   height | size | start | ops root [32] | witness length, witness | floor | certificate length, certificate
-//! headers, cuts, handovers: count, then each
+//! headers, cuts, handovers: count, then each; a cut is a count and ids
 //! ```
 
 use protocol::codec::{Reader, put_bytes, put_varint};
+use protocol::limits::CUT_MESSAGES_MAX;
 use protocol::{Decode, DecodeError, Encode, Id, Milestone};
 
 /// Records in one answer.
@@ -20,7 +21,7 @@ pub(crate) enum Question {
     Summit,
     /// Milestones from a height on.
     Headers { from: u64, count: u64 },
-    /// What milestones from a height on confirmed.
+    /// The messages that count in milestones from a height on.
     Cuts { from: u64, count: u64 },
     /// Ends of epochs from one on.
     Handovers { from: u64 },
@@ -109,6 +110,23 @@ impl Decode for Summit {
             floor: Milestone::decode_from(reader)?,
             certificate: reader.bytes(ENGINE_BYTES_MAX, "a certificate")?.into(),
         })
+    }
+}
+
+/// The messages that count in a milestone, in order. Those that it found void are in the state, or settled by it.
+pub(crate) struct Counted(pub(crate) Vec<Id>);
+
+impl Encode for Counted {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.0.len() as u64);
+        self.0.iter().for_each(|id| id.encode_to(out));
+    }
+}
+
+impl Decode for Counted {
+    fn decode_from(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let n = reader.length(CUT_MESSAGES_MAX, 32, "a milestone's messages")?;
+        (0..n).map(|_| Id::decode_from(reader)).collect::<Result<_, _>>().map(Self)
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Rounds of traffic: enough milestones for places to join at, and for messages to be forgotten.
 const ROUNDS: usize = 2_000;
 
-fn honest(world: &World, i: usize) -> Upstream {
+pub fn honest(world: &World, i: usize) -> Upstream {
     let handle: Handle = world.handle(i).clone();
     Upstream::new(&format!("node{i}"), move |question| {
         let handle = handle.clone();
@@ -19,7 +19,7 @@ fn honest(world: &World, i: usize) -> Upstream {
 }
 
 /// Alters one byte of every answer to questions of a kind.
-fn lying(world: &World, i: usize, kind: u8, at: usize) -> Upstream {
+pub fn lying(world: &World, i: usize, kind: u8, at: usize) -> Upstream {
     let handle: Handle = world.handle(i).clone();
     Upstream::new(&format!("liar{kind}"), move |question| {
         let handle = handle.clone();

@@ -26,4 +26,5 @@ mod scenarios;
 mod seat;
 mod topology;
 mod traffic;
+mod void_branches;
 mod world;

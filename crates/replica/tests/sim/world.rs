@@ -161,6 +161,8 @@ pub struct World {
     pub twins: Arc<Mutex<Twins>>,
     /// Where the node that boots next takes what the network has forgotten.
     pub joining: Option<Joining>,
+    /// Nodes that took it: of milestones before they do not know what was void.
+    pub joined: BTreeSet<usize>,
     keys: Vec<SecretKey>,
     boots: u64,
 }
@@ -218,6 +220,7 @@ impl World {
             count,
             twins: Arc::default(),
             joining: None,
+            joined: BTreeSet::new(),
             keys,
             boots,
             context,
@@ -310,6 +313,9 @@ impl World {
         S: commonware_p2p::Sender<PublicKey = Peer>,
     {
         self.boots += 1;
+        if self.joining.is_some() {
+            self.joined.insert(i);
+        }
         let context = self.context.child("node").with_attribute("id", i).with_attribute("boot", self.boots);
         let context = disk::Machine::new(context, self.disks[i].clone());
         let pace = Pace { gap: GAP, heartbeat: Duration::from_secs(10) };
