@@ -9,7 +9,8 @@ import sys
 
 RANK = {"protocol": 0, "dag": 1, "ledger": 1, "edge": 1, "sdk": 1, "replica": 2, "mqtt": 2, "node": 3, "sim": 4}
 # outside technology and the one crate that names it (tests may drive a real peer)
-OWNER = {"commonware-": "replica", "rmqtt": "mqtt", "rumqttc": "mqtt", "rusqlite": "node", "axum": "node", "clap": "node"}
+OWNER = {"commonware-": "replica", "rmqtt": "mqtt", "rumqttc": "mqtt", "dimpl": "mqtt", "rusqlite": "node", "axum": "node", "clap": "node",
+         "rhai": "edge"}
 # what the pure ranks must not know
 IMPURE = ("tokio", "async-", "futures", "getrandom", "rand", "tempfile", "rustix", "mio", "socket2")
 

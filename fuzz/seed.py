@@ -4,8 +4,8 @@
     fuzz/seed.py [VECTORS]      default: the newest crates/protocol/tests/vectors/wire-v*.json
 
 Run it again when a format changed. Files named found-* are kept: they are inputs that broke something once. The numbers
-of the decoders are those of fuzz/src/decode.rs; the layouts of dag_model, ledger_model and verify_receipt those of their
-files in fuzz/src.
+of the decoders are those of fuzz/src/decode.rs; the layouts of dag_model, ledger_model, verify_receipt and mqtt_sn those of
+their files in fuzz/src.
 """
 import hashlib
 import json
@@ -22,7 +22,8 @@ FILE_BYTES_MAX = 4096
 (MESSAGE, MILESTONE, FINALIZATION, BATCH, READING, BODY, VALUE, NAME, DEVICE_TOPIC, ID, PUBLIC_KEY, SIGNATURE, NETWORK_ID,
  ACCOUNT, TOTALS, RECEIPT_JSON, GENESIS_JSON, TOPIC_TEXT, DEVICE_TOPIC_TEXT, NAME_TEXT, READING_NAME_TEXT, ID_TEXT,
  PUBLIC_KEY_TEXT, SIGNATURE_TEXT, NETWORK_ID_TEXT, HEAD, ORDER, EVIDENCE, PARAMETERS, HANDOVER, ADDRESS, WALLET, VALIDATOR,
- CANDIDATES, EPOCH, DELEGATION, UNBONDING, VOID_IDS) = range(38)
+ CANDIDATES, EPOCH, DELEGATION, UNBONDING, VOID_IDS, ENVELOPE, DEVICE_NAME, CREDENTIAL, SITE, DEVICE, DEVICE_KEY, DEVICE_NAME_TEXT,
+ THING) = range(46)
 RETAINED_FULL = struct.pack(">Q", 1 << 63)
 
 
@@ -114,6 +115,30 @@ def decode_seeds(vectors):
     add("candidates", CANDIDATES, count + keys)
     add("epoch", EPOCH, b"\x05" + count + keys)
     add("refused-epoch-key-twice", EPOCH, b"\x05\x02" + keys[:32] * 2)
+    for part, decoder in (("device_orders", ORDER), ("signed_readings", READING)):
+        for n, entry in enumerate(vectors[part]):
+            from_hex(f"{part.replace('_', '-')}-{n}", decoder, entry)
+    from_hex("signed-batch", BATCH, vectors["signed_batch"])
+    add("receipt-json-signed", RECEIPT_JSON, vectors["signed_receipt"])
+    for n, envelope in enumerate(vectors["envelopes"]):
+        add(f"envelope-{n}", ENVELOPE, bytes.fromhex(envelope))
+    add("refused-envelope-magic", ENVELOPE, b"\xf7wx" + bytes.fromhex(vectors["envelopes"][0])[3:])
+    add("device-name", DEVICE_NAME, name("plant") + name("meter-1"))
+    add("device-name-text", DEVICE_NAME_TEXT, "plant/meter-1")
+    add("refused-device-name-text", DEVICE_NAME_TEXT, "plant//1")
+    add("credential", CREDENTIAL, bytes(range(96)))
+    add("site", SITE, bytes(range(32)) + b"\x02" + keys[:64] + b"\x07\xac\x02")
+    add("refused-site-gateway-twice", SITE, bytes(range(32)) + b"\x02" + keys[:32] * 2 + b"\x07\xac\x02")
+    key, thing = b"\x01" + bytes(range(32, 64)), b"\x01" + bytes(range(64, 96))
+    add("device-signer", DEVICE, bytes(range(32)) + b"\x02" + key + b"\x03\xac\x02\x00" + thing + b"\x05\xac\x02")
+    add("device-unsigned-revoked", DEVICE, bytes(range(32)) + b"\x01\x00\x00\x05\x01\x00\x05\x09")
+    add("refused-device-signer-without-key", DEVICE, bytes(range(32)) + b"\x02\x00\x00\x05\x00\x00\x05\x09")
+    add("device-key", DEVICE_KEY, name("plant") + name("meter-1") + b"\x05\x01\xac\x02")
+    described = {"@context": "https://www.w3.org/2022/wot/td/v1.1", "title": "Meter", "security": "none",
+                 "securityDefinitions": {"none": {"scheme": "nosec"}},
+                 "properties": {"power": {"type": "number", "forms": [{"href": "mqtt://plant/meter-1", "op": "readproperty"}]}}}
+    add("thing", THING, json.dumps(described))
+    add("refused-thing-without-title", THING, json.dumps({k: v for k, v in described.items() if k != "title"}))
     add("delegation", DELEGATION, b"\xe8\x07" + RETAINED_FULL)
     add("unbonding", UNBONDING, b"\x02\x07\x64" + RETAINED_FULL + b"\x08\xe8\x07" + RETAINED_FULL)
     add("void-ids", VOID_IDS, b"\x02" + bytes(32) + bytes(range(32)))
@@ -135,11 +160,57 @@ def payload_seeds():
         "pack-base": b'[{"bn":"urn:dev:ow:10e2073a0108006:","bt":1.276020076001e+09,"bu":"A","bver":5,"n":"voltage","u":"V","v":120.1},'
                      b'{"n":"current","t":-5,"v":1.2},{"n":"current","t":-4,"v":1.3}]',
         "pack-values": b'[{"n":"a","vs":"on"},{"n":"b","vb":false},{"n":"c","vd":"-_8"},{"n":"d","bv":1,"v":2,"s":3,"ut":4,"seq":5}]',
+        "refused-signed-object": b'{"v":21.5,"t_us":1699999999123000,"n":42,"u":"Cel","sig":"' + b"0" * 128 + b'"}',
+        "refused-signed-envelope": b"\xf7wr\x01" + bytes(80),
         "refused-unit-control": b'{"v":1,"u":"\\u0007"}',
         "refused-pack-clash": b'[{"n":"a/t","v":1},{"n":"b/t","v":1}]',
         "refused-pack-label": b'[{"new_":1,"v":1}]',
     }
     return {what: bytes([0, 2]) + payload for what, payload in payloads.items()}
+
+
+def fog_seeds():
+    """A parser, a time of arrival and a payload; 6 and a configuration; 7 and the series of a snapshot. The numbers are those of
+    fuzz/src/fog.rs."""
+    auto, raw, document, senml, cbor, lpp, configuration, snapshot = range(8)
+    stages = "".join(f"[[pipeline.stage]]\n{stage}\n" for stage in (
+        'do = "normalise"\nunit = "kW"\nscale = 2\noffset = 1\nround_s = 10\nduplicates = 2',
+        'do = "validate"\nmin = -1\nmax = 1e3\nrate_max_per_s = 5\nunits = ["kW"]\ncondition = "value > limit || unit == \\"W\\""',
+        'do = "enrich"\ndata_type = "c"\nexpression = "a / b + 1"\ninputs = { a = "power.a", b = "power.b" }\nage_max_s = 60',
+        'do = "window"\nsize_s = 40\nstep_s = 10\nlateness_s = 5\nemit = ["mean", "last"]\nkeep = false',
+        'do = "filter"\ndeadband_percent = 5\nsilence_max_s = 60',
+        'do = "rule"\nname = "r"\nwhen = "value > 3"\nuntil = "value < 2"\nhold_s = 30\npublish = "+/+/act/v"\non = 1\noff = 0'))
+    head = '[[pipeline]]\nname = "p"\nmatch = "plant/+/sense/power"\n'
+    topic = name("plant") + name("meter-1") + b"\x00" + name("power")
+    actuator = name("plant") + name("meter-1") + b"\x01" + name("v")
+    time = struct.pack(">Q", 1_750_000_000_000_000)
+    number = b"\x00" + struct.pack(">d", 2.5)
+    pane = struct.pack(">QQQQQ", 1_749_999_960_000_000, 1, 1_750_000_000_000_000, 1_750_000_000_000_000, 1_750_000_000_000_000)
+    window = time * 3 + b"\x01\x01W\x01" + time + b"\x01" + pane + struct.pack(">ddddd", 1, 2, 3, 1, 2)
+    series = (topic + b"\x04" + b"\x00\x01\x01\x07" + bytes(8) + b"\x01\x00" + time + number + b"\x02\x02" + time + bytes(8) + b"\x00" + number
+              + b"\x03\x03" + window)
+    rule = actuator + b"\x01\x05\x05" + time + time + b"\x02\x01\x00"
+    return {
+        "auto": bytes([auto, 1]) + b'{"v":21.5,"t":1699999999123,"n":42,"u":"Cel"}',
+        "auto-clock-ahead": bytes([auto, 0]) + b'{"v":1,"t":1699999999123}',
+        "raw": bytes([raw, 1]) + b"\x00\xff",
+        "json": bytes([document, 1]) + b'{"v":true,"a":[1.5],"t":1749999999000,"n":3}',
+        "refused-json-nothing": bytes([document, 1]) + b'{"w":1}',
+        "refused-json-type": bytes([document, 1]) + b'{"v":{}}',
+        "senml-json": bytes([senml, 1]) + b'[{"bn":"x:","n":"a","v":1,"seq":1},{"n":"b","vs":"on"}]',
+        "refused-senml-json": bytes([senml, 1]) + b"21.5",
+        "senml-cbor": bytes([cbor, 1]) + b"\x82\xa5\x21\x62x:\x00\x61a\x02\xf9\x3e\x00\x06\x24\x63seq\x01\xa2\x00\x61b\x08\x42\x00\xff",
+        "senml-cbor-open": bytes([cbor, 1]) + b"\x9f\xbf\x02\xc4\x82\x21\x19\x6a\xb3\xff\xff",
+        "refused-senml-cbor": bytes([cbor, 1]) + b"\x81\xa1\x61v\x01",
+        "lpp": bytes([lpp, 1]) + bytes.fromhex("036701100568640188" "06765ff2960a0003e8" "067104d2fb2e0000"),
+        "refused-lpp": bytes([lpp, 1]) + bytes.fromhex("0142"),
+        "configuration-empty": bytes([configuration]),
+        "configuration": bytes([configuration]) + (head + "constants = { limit = 3 }\n" + stages).encode(),
+        "refused-configuration": bytes([configuration]) + (head + '[[pipeline.stage]]\ndo = "filter"\nwhen = "valeu > 3"\n').encode(),
+        "snapshot-empty": bytes([snapshot]) + b"\x00",
+        "snapshot": bytes([snapshot]) + b"\x02" + series + rule,
+        "refused-snapshot-stage": bytes([snapshot]) + b"\x01" + topic + b"\x01\x05\x00" + time + number,
+    }
 
 
 def draft(issuer, slip, *others):
@@ -233,11 +304,74 @@ def receipt_seeds(vectors):
     }
 
 
+def mqtt_sn_seeds():
+    """A datagram of every message, encapsulated and in the long form too."""
+    def message(kind, body=b""):
+        return bytes([len(body) + 2, kind]) + body
+
+    def long(kind, body):
+        return b"\x01" + struct.pack(">H", len(body) + 4) + bytes([kind]) + body
+
+    publish = message(0x0C, b"\x30" + struct.pack(">HH", 5, 9) + b"21.5")
+    messages = {
+        "advertise": message(0x00, b"\x01" + struct.pack(">H", 900)),
+        "searchgw": message(0x01, b"\x01"),
+        "gwinfo": message(0x02, b"\x01\x0a\x00\x00\x01"),
+        "connect": message(0x04, b"\x0c\x01" + struct.pack(">H", 60) + b"plant/meter-1"),
+        "connack": message(0x05, b"\x00"),
+        "willtopicreq": message(0x06),
+        "willtopic": message(0x07, b"\x30" + b"root/device/plant/m/sense/state"),
+        "willtopic-empty": message(0x07),
+        "willmsgreq": message(0x08),
+        "willmsg": message(0x09, b"gone"),
+        "register": message(0x0A, struct.pack(">HH", 0, 1) + b"root/device/plant/m/sense/power"),
+        "regack": message(0x0B, struct.pack(">HHB", 5, 1, 0)),
+        "publish": publish,
+        "publish-predefined": message(0x0C, b"\xa1" + struct.pack(">HH", 7, 9)),
+        "publish-minus-one": message(0x0C, b"\x62ab\x00\x00x"),
+        "publish-long": long(0x0C, b"\x20" + struct.pack(">HH", 5, 9) + b"x" * 300),
+        "publish-long-form": long(0x0C, b"\x20" + struct.pack(">HH", 5, 9) + b"x"),
+        "puback": message(0x0D, struct.pack(">HHB", 5, 9, 2)),
+        "pubcomp": message(0x0E, struct.pack(">H", 9)),
+        "pubrec": message(0x0F, struct.pack(">H", 9)),
+        "pubrel": message(0x10, struct.pack(">H", 9)),
+        "subscribe": message(0x12, b"\x40" + struct.pack(">H", 9) + b"root/fog/#"),
+        "subscribe-predefined": message(0x12, b"\x21" + struct.pack(">HH", 9, 7)),
+        "subscribe-short": message(0x12, b"\x02" + struct.pack(">H", 9) + b"ab"),
+        "suback": message(0x13, b"\x20" + struct.pack(">HHB", 5, 9, 0)),
+        "unsubscribe": message(0x14, b"\x00" + struct.pack(">H", 9) + b"root/fog/#"),
+        "unsuback": message(0x15, struct.pack(">H", 9)),
+        "pingreq": message(0x16, b"meter-1"),
+        "pingresp": message(0x17),
+        "disconnect": message(0x18),
+        "disconnect-sleep": message(0x18, struct.pack(">H", 3600)),
+        "willtopicupd": message(0x1A, b"\x10w/t"),
+        "willtopicresp": message(0x1B, b"\x00"),
+        "willmsgupd": message(0x1C, b"bye"),
+        "willmsgresp": message(0x1D, b"\x03"),
+        "encapsulated": b"\x05\xfe\x01N7" + publish,
+    }
+    refused = {
+        "type": message(0x03),
+        "length": b"\x03\x06",
+        "length-long": b"\x01\x00\x03",
+        "trailing": message(0x06) + b"\x00",
+        "topic-id-type": message(0x0C, b"\x03" + struct.pack(">HH", 5, 9)),
+        "return-code": message(0x05, b"\x04"),
+        "text": message(0x04, b"\x04\x01\x00\x3c\xff"),
+        "encapsulated-twice": b"\x05\xfe\x01N7\x05\xfe\x01N8" + publish,
+    }
+    seeds = {what: b"\x00" + data for what, data in messages.items()}
+    seeds.update({f"refused-{what}": b"\x00" + data for what, data in refused.items()})
+    seeds["bare-publish"] = b"\x01" + publish
+    return seeds
+
+
 def main():
     source = Path(sys.argv[1]) if len(sys.argv) > 1 else newest()
     vectors = json.loads(source.read_text())
-    corpora = {"decode": decode_seeds(vectors), "edge_payload": payload_seeds(), "dag_model": dag_seeds(),
-               "ledger_model": ledger_seeds(), "verify_receipt": receipt_seeds(vectors)}
+    corpora = {"decode": decode_seeds(vectors), "edge_payload": payload_seeds(), "fog": fog_seeds(), "dag_model": dag_seeds(),
+               "ledger_model": ledger_seeds(), "verify_receipt": receipt_seeds(vectors), "mqtt_sn": mqtt_sn_seeds()}
     for target, seeds in corpora.items():
         folder = FUZZ / "corpus" / target
         folder.mkdir(parents=True, exist_ok=True)

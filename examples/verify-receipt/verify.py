@@ -33,6 +33,7 @@ except ImportError:
 
 # R-9: every bound
 NAME_BYTES_MAX = 64
+SITE_LEVELS_MAX = 4
 VALUE_BYTES_MAX = 16 * 1024
 UNIT_BYTES_MAX = 16
 PARENTS_MAX = 8
@@ -181,6 +182,20 @@ def checked_name(text, what):
     return text
 
 
+def checked_site(text, what):
+    """R-10: one name, or up to four that are parted by a slash."""
+    if "/" not in text:
+        return checked_name(text, what)
+    levels = text.split("/")
+    if len(text.encode("utf-8", "replace")) > NAME_BYTES_MAX or len(levels) > SITE_LEVELS_MAX:
+        raise Refused(f"{what} is too long")
+    for level in levels:
+        checked_name(level, what)
+    if "sense" in levels or "act" in levels:
+        raise Refused(f"{what} holds a level that a site may not have")
+    return text
+
+
 # ---------------------------------------------------------------- Ed25519 by ZIP-215 (R-11 to R-14)
 
 P = 2**255 - 19
@@ -319,8 +334,10 @@ def decode_value(reader):
 
 
 def decode_reading(reader):
-    reader.version("the reading")
-    site = checked_name(reader.text(NAME_BYTES_MAX, "a site"), "a site")
+    version = reader.byte("the reading's version")
+    if version not in (1, 2):
+        raise Refused(f"the reading has unknown version {version}")
+    site = checked_site(reader.text(NAME_BYTES_MAX, "a site"), "a site")
     device = checked_name(reader.text(NAME_BYTES_MAX, "a device ID"), "a device ID")
     direction = reader.byte("a direction")
     if direction > 1:
@@ -332,8 +349,13 @@ def decode_reading(reader):
     if unit is not None and any(unicodedata.category(c) == "Cc" for c in unit):
         raise Refused("a unit holds a control character")
     value = decode_value(reader)
+    signed = None
+    if version == 2:
+        if sequence is None:
+            raise Refused("a signed reading has no sequence")
+        signed = {"key": reader.take(32, "a device's key"), "signature": reader.take(64, "a device's signature")}
     topic = f"{site}/{device}/{('sense', 'act')[direction]}/{data_type}"
-    return {"topic": topic, "time_us": time_us, "sequence": sequence, "unit": unit, "value": value}
+    return {"topic": topic, "time_us": time_us, "sequence": sequence, "unit": unit, "value": value, "signed": signed}
 
 
 def decode_body(reader):
@@ -704,6 +726,12 @@ def verify_receipt(text, genesis):
     leaf = leaf_hash(salt + encoded_reading)
     if not verify_path(leaf, leaf_index, message["body"]["count"], batch_path, message["body"]["root"]):
         raise Refused("the reading is not in the batch that the message anchors")
+    # R-45: what a device signed, it signed: the reading in its first version
+    if reading["signed"] is not None:
+        content = b"\x01" + encoded_reading[1:-96]
+        namespace = b"wattle/device-reading/v1/" + genesis.network
+        if not verify_signature(reading["signed"]["key"], namespace, content, reading["signed"]["signature"]):
+            raise Refused("the device's signature of the reading does not hold")
     # R-35: the milestone confirms the message
     leaf = leaf_hash(message["id"])
     if not verify_path(leaf, message_index, milestone["message_count"], message_path, milestone["messages_root"]):
@@ -784,7 +812,8 @@ def report(found, genesis):
             f"  device     {shown(reading['topic'])}{sequence}",
             f"  value      {shown_value(reading['value'])}{unit}",
             f"  time       {shown_time(reading['time_us'])}",
-            f"  reading    {found['reading_id'].hex()}",
+            f"  reading    {found['reading_id'].hex()}"
+            + ("" if reading["signed"] is None else f"\n  device key {reading['signed']['key'].hex()}"),
             f"  message    {found['message'].hex()}",
             f"  issuer     {found['issuer'].hex()}",
             f"  milestone  height {found['height']} of {shown(genesis.name)}{later}",

@@ -1,11 +1,11 @@
 //! Every decoder of bytes and text from strangers.
 
-use ledger::{Account, Candidates, Delegation, Epoch, Totals, Unbonding, VoidIds, Wallet};
+use ledger::{Account, Candidates, Delegation, Device, DeviceKey, Epoch, Site, Totals, Unbonding, VoidIds, Wallet};
 use protocol::json::GenesisError;
 use protocol::{
-    Address, Batch, Body, Decode, DecodeError, DeviceTopic, Encode, Evidence, Finalization, Genesis, Handover, Head, Id, Message,
-    MessageError, Milestone, Name, NetworkId, Order, Parameters, PublicKey, Reading, ReadingName, Receipt, SecretKey, Signature, Topic,
-    Unsigned, Value,
+    Address, Batch, Body, Credential, Decode, DecodeError, DeviceName, DeviceTopic, Encode, Evidence, Finalization, Genesis, Handover,
+    Head, Id, Message, MessageError, Milestone, Name, NetworkId, Order, Parameters, PublicKey, Reading, ReadingName, Receipt, SecretKey,
+    Signature, SignedReading, Topic, Unsigned, Value,
 };
 use std::fmt::Display;
 use std::str::FromStr;
@@ -58,6 +58,14 @@ pub fn decode(data: &[u8]) -> bool {
         35 => canonical::<Delegation>(input).is_some(),
         36 => canonical::<Unbonding>(input).is_some(),
         37 => canonical::<VoidIds>(input).is_some(),
+        38 => canonical::<SignedReading>(input).is_some_and(|signed| check_signed(&signed)),
+        39 => canonical::<DeviceName>(input).is_some_and(|name| check_text(&name)),
+        40 => canonical::<Credential>(input).is_some(),
+        41 => canonical::<Site>(input).is_some(),
+        42 => canonical::<Device>(input).is_some(),
+        43 => canonical::<DeviceKey>(input).is_some(),
+        44 => spelled::<DeviceName>(input),
+        45 => thing(input),
         _ => false,
     }
 }
@@ -147,6 +155,28 @@ fn check_batch(batch: &Batch) -> bool {
 /// A reading's name is read as it is written.
 fn check_reading(reading: &Reading) -> bool {
     check_text(&reading.name())
+}
+
+/// What is in an envelope is a reading on any topic, signed by whomever.
+fn check_signed(signed: &SignedReading) -> bool {
+    let reading = signed.clone().into_reading("plant/meter-1/sense/power".parse().expect("a topic"), PublicKey([3; 32]));
+    assert_eq!(canonical::<Reading>(&reading.encode()).as_ref(), Some(&reading));
+    true
+}
+
+/// A Thing Description that is accepted is a JSON object with a title; one that is refused is refused in few words.
+fn thing(input: &[u8]) -> bool {
+    match edge::thing::check(input) {
+        Ok(found) => {
+            let json: serde_json::Value = serde_json::from_slice(input).expect("what was accepted is JSON");
+            assert_eq!(json["title"], found.title.as_str());
+            true
+        }
+        Err(why) => {
+            assert!((1..1_000).contains(&why.to_string().len()), "{why}");
+            false
+        }
+    }
 }
 
 /// A receipt that is read is written as one that is equal.

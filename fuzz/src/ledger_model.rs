@@ -42,7 +42,7 @@ fn genesis() -> &'static (Genesis, NetworkId) {
 
 fn rules() -> Rules<'static> {
     let (genesis, network) = genesis();
-    Rules { network, subnet: genesis.subnet, epoch: EPOCH, parameters: &genesis.parameters }
+    Rules { network, subnet: genesis.subnet, epoch: EPOCH, height: 1, parameters: &genesis.parameters }
 }
 
 fn founded() -> MemoryStore {

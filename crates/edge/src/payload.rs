@@ -1,8 +1,9 @@
 //! What a device's payload means.
 //!
 //! # Rules
-//! 1. The first byte that is not white space decides. `[` opens a SenML JSON pack (RFC 8428); `{` opens the
-//!    short object below. Whatever begins so and is neither is malformed, never text: bytes that may begin so
+//! 1. Bytes that begin with `F7 'w' 'r'` are a signed envelope ([`protocol::signed`]). Else the first byte that is not
+//!    white space decides. `[` opens a SenML JSON pack (RFC 8428); `{` opens the
+//!    short object below, or that of a signed reading. Whatever begins so and is neither is malformed, never text: bytes that may begin so
 //!    travel as a SenML data value (`vd`).
 //! 2. A JSON number alone, white space around it allowed, is a number; `true` and `false` are truth values.
 //! 3. Everything else is text if it is UTF-8 without control characters, and bytes if not, unchanged.
@@ -16,23 +17,30 @@
 //! {"v": number | bool | string, "t": milliseconds since 1970?, "n": sequence number?, "u": unit?}
 //! ```
 //!
+//! A signed reading may also travel as an object with these labels and no others; `sig` are 128 hexadecimal digits:
+//! ```text
+//! {"v": number | bool | string, "t_us": microseconds since 1970, "n": sequence number, "u": unit?, "sig": signature}
+//! ```
+//! Its signature is not checked here: that needs the device's key, which the registry has.
+//!
 //! # SenML
 //! Base fields and relative times (below 2²⁸ s, counted from the arrival) are resolved; each time is rounded
 //! to whole microseconds before base and offset are added. Versions up to 10 are read. An unknown label that
 //! ends in `_` must be understood and is therefore an error; others are ignored. `s` and `bs` are ignored
-//! beside a value; a record with a sum only is not supported. The label `seq` (ours) is the sequence number.
+//! beside a value; a record with a sum only is not supported. A record of base fields only tells nothing itself. The
+//! label `seq` (ours) is the sequence number.
 //!
 //! A pack whose records share one name, or have none, tells the topic's own data type. In a pack of several
 //! names a record's data type is `<data type of the topic>.<last part of the name>`; parts end at `/` and `:`.
 //! Two names that end alike are malformed, because their readings could not be told apart.
 
-use crate::senml;
+use crate::{senml, signed};
 use protocol::limits::{UNIT_BYTES_MAX, VALUE_BYTES_MAX};
-use protocol::{DeviceTopic, NameError, Reading, Value};
+use protocol::{DeviceTopic, Reading, SignedReading, Value};
 use serde::de::{Deserialize, Deserializer, Visitor};
 use std::fmt;
-use thiserror::Error;
 
+pub use crate::malformed::{Fault, FieldFault, LppFault, Malformed};
 pub use crate::senml::fog_json;
 
 /// Bytes of a payload.
@@ -47,136 +55,67 @@ pub const SENML_VERSION_MAX: u64 = 10;
 pub const TIME_US_MAX: u64 = 7_258_118_400_000_000;
 /// How far a device's clock may be ahead of the arrival, in microseconds: one day.
 pub const AHEAD_US_MAX: u64 = 24 * 3600 * 1_000_000;
-/// Bytes that a parser's complaint may have.
-const COMPLAINT_BYTES_MAX: usize = 200;
 
 const _: () = assert!(VALUE_BYTES_MAX < PAYLOAD_BYTES_MAX);
 
-/// Why a payload was refused: the device must send something else.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Malformed {
-    /// No bytes at all.
-    #[error("the payload is empty: publish a value")]
-    Empty,
-    /// The payload has too many bytes.
-    #[error("the payload has {found} bytes, the limit is {PAYLOAD_BYTES_MAX}: split it")]
-    TooLarge {
-        /// Its bytes.
-        found: usize,
-    },
-    /// It begins as JSON but is neither a SenML pack nor the short object.
-    #[error("it begins as JSON but is neither a SenML pack nor {{\"v\", \"t\", \"n\", \"u\"}}: {0}")]
-    Json(String),
-    /// A SenML pack without records.
-    #[error("the SenML pack holds no record")]
-    NoRecords,
-    /// A SenML pack with too many records.
-    #[error("the SenML pack holds {found} records, the limit is {RECORDS_MAX}: split it")]
-    TooManyRecords {
-        /// Its records.
-        found: usize,
-    },
-    /// One record of a SenML pack.
-    #[error("record {index} of the SenML pack: {fault}")]
-    Record {
-        /// Which record, from 0.
-        index: usize,
-        /// What is wrong with it.
-        fault: Fault,
-    },
-    /// The payload's only value.
-    #[error("{0}")]
-    Value(Fault),
-}
-
-impl Malformed {
-    /// A parser's complaint, cut to a bounded length: it may quote the payload.
-    pub(crate) fn json(error: &serde_json::Error) -> Self {
-        let mut text = error.to_string();
-        text.truncate(text.floor_char_boundary(COMPLAINT_BYTES_MAX));
-        Self::Json(text)
-    }
-}
-
-/// What is wrong with one value.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Fault {
-    /// None of `v`, `vs`, `vb`, `vd`.
-    #[error("it has no value (v, vs, vb or vd)")]
-    NoValue,
-    /// More than one of `v`, `vs`, `vb`, `vd`.
-    #[error("it has several values; one of v, vs, vb and vd is allowed")]
-    SeveralValues,
-    /// A sum without a value.
-    #[error("sum only is not supported: send a value beside it")]
-    SumOnly,
-    /// A version of SenML that this software does not know.
-    #[error("its version {0} is newer than {SENML_VERSION_MAX}")]
-    Version(u64),
-    /// An unknown label that must be understood.
-    #[error("its label {0:?} must be understood (it ends in '_') and is unknown")]
-    MustUnderstand(String),
-    /// A number that is infinite, or not one.
-    #[error("its number is not finite")]
-    NotFinite,
-    /// The data value is not base64url without padding.
-    #[error("its data value is not base64url without padding")]
-    Base64,
-    /// A text or byte value is too long.
-    #[error("its value has {0} bytes, the limit is {VALUE_BYTES_MAX}")]
-    ValueTooLong(usize),
-    /// The unit is too long.
-    #[error("its unit has {0} bytes, the limit is {UNIT_BYTES_MAX}")]
-    UnitTooLong(usize),
-    /// The unit holds a control character, which a reading may not ([`Reading`]).
-    #[error("its unit holds the control character {0:?}")]
-    UnitCharacter(char),
-    /// The name is too long.
-    #[error("its name has {0} bytes, the limit is {SENML_NAME_BYTES_MAX}")]
-    NameTooLong(usize),
-    /// In a pack of several names, one ends in a separator or is missing.
-    #[error("its name has no last part, which the other names of the pack call for")]
-    NameEmpty,
-    /// Two names of a pack end in the same part.
-    #[error("another name of the pack ends in {0:?} too: their readings could not be told apart")]
-    NameClash(String),
-    /// The data type that the name gives cannot be a level of a topic.
-    #[error("its name gives the data type {data_type:?}, which is not valid: {why}")]
-    Name {
-        /// The data type.
-        data_type: String,
-        /// What is wrong with it.
-        why: NameError,
-    },
-    /// The time is not one between 1970 and 2199.
-    #[error("its time is not between 1970 and 2199: check the device's clock, or send none")]
-    TimeRange,
-    /// The time is far ahead of the arrival.
-    #[error("its time is {0} s ahead of its arrival, the limit is one day: check the device's clock, or send none")]
-    TimeAhead(u64),
+/// What a payload tells.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Told {
+    /// Readings that nobody signed: at least one.
+    Readings(Vec<Reading>),
+    /// One reading that its device signed; nobody has checked that yet.
+    Signed(SignedReading),
 }
 
 /// The readings that `payload` tells, at least one, in its order. `arrival_us`: when it arrived, in
 /// microseconds since 1970.
 ///
 /// # Errors
-/// [`Malformed`] if the payload breaks a rule of this module.
+/// [`Malformed`] if the payload breaks a rule of this module, or is signed: see [`read`].
 pub fn decode(topic: &DeviceTopic, payload: &[u8], arrival_us: u64) -> Result<Vec<Reading>, Malformed> {
+    match read(topic, payload, arrival_us)? {
+        Told::Readings(readings) => Ok(readings),
+        Told::Signed(_) => Err(Malformed::Signed),
+    }
+}
+
+/// What `payload` tells, signed or not. `arrival_us`: when it arrived, in microseconds since 1970.
+///
+/// # Errors
+/// [`Malformed`] if the payload breaks a rule of this module.
+pub fn read(topic: &DeviceTopic, payload: &[u8], arrival_us: u64) -> Result<Told, Malformed> {
+    bounded(payload)?;
+    told_apart(topic, payload, arrival_us, BadTime::Refuse)
+}
+
+/// Checks that there is something to look at, and not too much of it.
+pub(crate) fn bounded(payload: &[u8]) -> Result<(), Malformed> {
     if payload.is_empty() {
         return Err(Malformed::Empty);
     }
     if payload.len() > PAYLOAD_BYTES_MAX {
         return Err(Malformed::TooLarge { found: payload.len() });
     }
+    Ok(())
+}
+
+/// As [`read`], for a payload within its bounds.
+pub(crate) fn told_apart(topic: &DeviceTopic, payload: &[u8], arrival_us: u64, bad_time: BadTime) -> Result<Told, Malformed> {
+    if SignedReading::is_envelope(payload) {
+        return signed::envelope(payload, arrival_us).map(Told::Signed);
+    }
     match payload.trim_ascii_start().first() {
-        Some(b'[') => senml::decode(topic, payload, arrival_us),
-        Some(b'{') => {
-            let short: Short = serde_json::from_slice(payload).map_err(|e| Malformed::json(&e))?;
-            short.resolve(topic, arrival_us).map(|reading| vec![reading]).map_err(Malformed::Value)
-        }
+        Some(b'[') => senml::decode(topic, payload, arrival_us, bad_time).map(Told::Readings),
+        Some(b'{') => match serde_json::from_slice::<Short>(payload) {
+            Ok(short) => short.resolve(topic, arrival_us, bad_time).map(|reading| Told::Readings(vec![reading])).map_err(Malformed::Value),
+            Err(why) => match signed::object(payload, arrival_us) {
+                Some(signed) => signed.map(Told::Signed),
+                None => Err(Malformed::json(&why)),
+            },
+        },
         _ => {
             let value = plain(payload).map_err(Malformed::Value)?;
-            Ok(vec![Reading { topic: topic.clone(), time_us: arrival_us, sequence: None, unit: None, value }])
+            Ok(Told::Readings(vec![Reading { topic: topic.clone(), time_us: arrival_us, sequence: None, unit: None, value, signed: None }]))
         }
     }
 }
@@ -233,26 +172,22 @@ struct Short {
 }
 
 impl Short {
-    fn resolve(self, topic: &DeviceTopic, arrival_us: u64) -> Result<Reading, Fault> {
-        let value = match self.v {
-            Scalar::Number(number) => Value::number(number).ok_or(Fault::NotFinite)?,
-            Scalar::Boolean(boolean) => Value::Boolean(boolean),
-            Scalar::Text(text) => bounded_text(text)?,
-        };
+    fn resolve(self, topic: &DeviceTopic, arrival_us: u64, bad_time: BadTime) -> Result<Reading, Fault> {
+        let value = self.v.value()?;
         let time_us = match self.t {
             None => arrival_us,
             Some(Scalar::Number(time_ms)) => {
                 let time_us = microseconds(time_ms, 1e3).and_then(|us| u64::try_from(us).ok());
-                device_time(time_us, arrival_us)?
+                device_time(time_us, arrival_us, bad_time)?
             }
             Some(_) => return Err(Fault::TimeRange),
         };
-        Ok(Reading { topic: topic.clone(), time_us, sequence: self.n, unit: bounded_unit(self.u)?, value })
+        Ok(Reading { topic: topic.clone(), time_us, sequence: self.n, unit: bounded_unit(self.u)?, value, signed: None })
     }
 }
 
 /// A JSON value that is neither null nor a container.
-enum Scalar {
+pub(crate) enum Scalar {
     Number(f64),
     Boolean(bool),
     Text(String),
@@ -300,12 +235,38 @@ pub(crate) fn microseconds(amount: f64, unit_us: f64) -> Option<i64> {
     (time_us.abs() <= SPAN_US).then_some(whole_us)
 }
 
+impl Scalar {
+    /// The value, if it is within its bounds.
+    pub(crate) fn value(self) -> Result<Value, Fault> {
+        match self {
+            Self::Number(number) => Value::number(number).ok_or(Fault::NotFinite),
+            Self::Boolean(boolean) => Ok(Value::Boolean(boolean)),
+            Self::Text(text) => bounded_text(text),
+        }
+    }
+}
+
+/// What becomes of a reading whose time breaks rule 4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BadTime {
+    /// It is malformed.
+    Refuse,
+    /// It bears the time of its arrival.
+    Arrival,
+}
+
 /// Checks a time that a device claims (rule 4); `None` is one before 1970 or far outside any time.
-pub(crate) fn device_time(time_us: Option<u64>, arrival_us: u64) -> Result<u64, Fault> {
-    let time_us = time_us.filter(|us| *us < TIME_US_MAX).ok_or(Fault::TimeRange)?;
-    match time_us.saturating_sub(arrival_us) {
-        ahead_us if ahead_us > AHEAD_US_MAX => Err(Fault::TimeAhead(ahead_us / 1_000_000)),
-        _ => Ok(time_us),
+pub(crate) fn device_time(time_us: Option<u64>, arrival_us: u64, bad_time: BadTime) -> Result<u64, Fault> {
+    let fault = match time_us.filter(|us| *us < TIME_US_MAX) {
+        None => Fault::TimeRange,
+        Some(time_us) => match time_us.saturating_sub(arrival_us) {
+            ahead_us if ahead_us > AHEAD_US_MAX => Fault::TimeAhead(ahead_us / 1_000_000),
+            _ => return Ok(time_us),
+        },
+    };
+    match bad_time {
+        BadTime::Refuse => Err(fault),
+        BadTime::Arrival => Ok(arrival_us),
     }
 }
 

@@ -1,9 +1,10 @@
-//! SenML JSON (RFC 8428): packs in, one resolved record out. The rules are in [`crate::payload`].
+//! SenML JSON (RFC 8428): packs in, one resolved record out. The rules are in [`crate::payload`]; what is said of a
+//! pack's records holds for SenML CBOR too ([`crate::senml_cbor`]).
 
 use crate::base64url;
 use crate::payload::{
-    Fault, Malformed, RECORDS_MAX, SENML_NAME_BYTES_MAX, SENML_VERSION_MAX, TIME_US_MAX, bounded_bytes, bounded_text, bounded_unit,
-    device_time, microseconds,
+    BadTime, Fault, Malformed, RECORDS_MAX, SENML_NAME_BYTES_MAX, SENML_VERSION_MAX, TIME_US_MAX, bounded_bytes, bounded_text,
+    bounded_unit, device_time, microseconds,
 };
 use protocol::{DeviceTopic, Name, Reading, Value};
 use serde::Serialize;
@@ -16,8 +17,13 @@ const SECOND_US: u64 = 1_000_000;
 const ABSOLUTE_US_MIN: i64 = (1 << 28) * 1_000_000;
 
 /// Decodes a pack.
-pub(crate) fn decode(topic: &DeviceTopic, payload: &[u8], arrival_us: u64) -> Result<Vec<Reading>, Malformed> {
+pub(crate) fn decode(topic: &DeviceTopic, payload: &[u8], arrival_us: u64, bad_time: BadTime) -> Result<Vec<Reading>, Malformed> {
     let pack: Pack = serde_json::from_slice(payload).map_err(|e| Malformed::json(&e))?;
+    readings(topic, pack, arrival_us, bad_time)
+}
+
+/// The readings that a pack's records tell.
+pub(crate) fn readings(topic: &DeviceTopic, pack: Pack, arrival_us: u64, bad_time: BadTime) -> Result<Vec<Reading>, Malformed> {
     if pack.count > RECORDS_MAX {
         return Err(Malformed::TooManyRecords { found: pack.count });
     }
@@ -27,7 +33,14 @@ pub(crate) fn decode(topic: &DeviceTopic, payload: &[u8], arrival_us: u64) -> Re
     let mut base = Base::default();
     let mut resolved = Vec::with_capacity(pack.records.len());
     for (index, record) in pack.records.into_iter().enumerate() {
-        resolved.push(base.resolve(record, arrival_us).map_err(|fault| Malformed::Record { index, fault })?);
+        let told = !record.is_base_only();
+        base.adopt(&record).map_err(|fault| Malformed::Record { index, fault })?;
+        if told {
+            resolved.push(base.resolve(index, record, arrival_us, bad_time).map_err(|fault| Malformed::Record { index, fault })?);
+        }
+    }
+    if resolved.is_empty() {
+        return Err(Malformed::NoRecords);
     }
     let data_types = data_types(&topic.data_type, &resolved)?;
     let reading = |(data_type, record): (Name, Resolved)| Reading {
@@ -36,6 +49,7 @@ pub(crate) fn decode(topic: &DeviceTopic, payload: &[u8], arrival_us: u64) -> Re
         sequence: record.sequence,
         unit: record.unit,
         value: record.value,
+        signed: None,
     };
     Ok(data_types.into_iter().zip(resolved).map(reading).collect())
 }
@@ -48,7 +62,8 @@ fn data_types(own: &Name, resolved: &[Resolved]) -> Result<Vec<Name>, Malformed>
     }
     let mut whole_by_last: BTreeMap<&str, &str> = BTreeMap::new();
     let mut data_types = Vec::with_capacity(resolved.len());
-    for (index, record) in resolved.iter().enumerate() {
+    for record in resolved {
+        let index = record.index;
         let whole = record.name.as_str();
         let last = whole.rsplit(['/', ':']).next().unwrap_or_default();
         let data_type = if last.is_empty() {
@@ -75,6 +90,7 @@ struct Base {
 
 /// A record that stands alone, its data type apart.
 struct Resolved {
+    index: usize,
     name: String,
     time_us: u64,
     sequence: Option<u64>,
@@ -83,34 +99,46 @@ struct Resolved {
 }
 
 impl Base {
-    fn resolve(&mut self, record: Record, arrival_us: u64) -> Result<Resolved, Fault> {
-        if let Some(label) = record.not_understood {
-            return Err(Fault::MustUnderstand(label));
+    /// Takes over the base fields of a record.
+    fn adopt(&mut self, record: &Record) -> Result<(), Fault> {
+        if let Some(label) = &record.not_understood {
+            return Err(Fault::MustUnderstand(label.clone()));
         }
         if let Some(version) = record.bver.filter(|version| *version > SENML_VERSION_MAX) {
             return Err(Fault::Version(version));
         }
-        self.name = record.bn.unwrap_or_else(|| std::mem::take(&mut self.name));
+        if let Some(name) = &record.bn {
+            self.name.clone_from(name);
+        }
         self.value = record.bv.unwrap_or(self.value);
-        if let Some(unit) = bounded_unit(record.bu)? {
+        if let Some(unit) = bounded_unit(record.bu.clone())? {
             self.unit = Some(unit);
         }
         if let Some(seconds) = record.bt {
             self.time_us = microseconds(seconds, 1e6).ok_or(Fault::TimeRange)?;
         }
+        Ok(())
+    }
+
+    fn resolve(&self, index: usize, record: Record, arrival_us: u64, bad_time: BadTime) -> Result<Resolved, Fault> {
         let offset_us = microseconds(record.t.unwrap_or(0.0), 1e6).ok_or(Fault::TimeRange)?;
-        let value = match (record.v, record.vs, record.vb, record.vd) {
+        let data = match record.vd {
+            Some(text) => Some(base64url::decode(&text).ok_or(Fault::Base64)?),
+            None => record.data,
+        };
+        let value = match (record.v, record.vs, record.vb, data) {
             (Some(number), None, None, None) => Value::number(self.value + number).ok_or(Fault::NotFinite)?,
             (None, Some(text), None, None) => bounded_text(text)?,
             (None, None, Some(boolean), None) => Value::Boolean(boolean),
-            (None, None, None, Some(data)) => bounded_bytes(base64url::decode(&data).ok_or(Fault::Base64)?)?,
+            (None, None, None, Some(data)) => bounded_bytes(data)?,
             (None, None, None, None) if record.s.is_some() => return Err(Fault::SumOnly),
             (None, None, None, None) => return Err(Fault::NoValue),
             _ => return Err(Fault::SeveralValues),
         };
         Ok(Resolved {
+            index,
             name: self.full_name(record.n.as_deref().unwrap_or_default())?,
-            time_us: absolute_time(self.time_us.saturating_add(offset_us), arrival_us)?,
+            time_us: absolute_time(self.time_us.saturating_add(offset_us), arrival_us, bad_time)?,
             sequence: record.seq,
             unit: bounded_unit(record.u)?.or_else(|| self.unit.clone()),
             value,
@@ -124,17 +152,18 @@ impl Base {
 }
 
 /// A resolved time, relative or not, as microseconds since 1970.
-fn absolute_time(time_us: i64, arrival_us: u64) -> Result<u64, Fault> {
+fn absolute_time(time_us: i64, arrival_us: u64, bad_time: BadTime) -> Result<u64, Fault> {
     if time_us < ABSOLUTE_US_MIN {
-        return device_time(arrival_us.checked_add_signed(time_us), arrival_us);
+        return device_time(arrival_us.checked_add_signed(time_us), arrival_us, bad_time);
     }
-    device_time(u64::try_from(time_us).ok(), arrival_us)
+    device_time(u64::try_from(time_us).ok(), arrival_us, bad_time)
 }
 
 /// A pack's records, of which no more than [`RECORDS_MAX`] are kept.
-struct Pack {
-    records: Vec<Record>,
-    count: usize,
+pub(crate) struct Pack {
+    pub(crate) records: Vec<Record>,
+    /// How many were sent.
+    pub(crate) count: usize,
 }
 
 impl<'de> Deserialize<'de> for Pack {
@@ -170,29 +199,50 @@ impl<'de> Visitor<'de> for PackVisitor {
 
 /// A record as it was sent. Each label at most once.
 #[derive(Default)]
-struct Record {
-    bn: Option<String>,
-    bt: Option<f64>,
-    bu: Option<String>,
-    bv: Option<f64>,
-    bs: Option<f64>,
-    bver: Option<u64>,
-    n: Option<String>,
-    u: Option<String>,
-    v: Option<f64>,
-    vs: Option<String>,
-    vb: Option<bool>,
-    vd: Option<String>,
-    s: Option<f64>,
-    t: Option<f64>,
-    ut: Option<f64>,
-    seq: Option<u64>,
-    not_understood: Option<String>,
+pub(crate) struct Record {
+    pub(crate) bn: Option<String>,
+    pub(crate) bt: Option<f64>,
+    pub(crate) bu: Option<String>,
+    pub(crate) bv: Option<f64>,
+    pub(crate) bs: Option<f64>,
+    pub(crate) bver: Option<u64>,
+    pub(crate) n: Option<String>,
+    pub(crate) u: Option<String>,
+    pub(crate) v: Option<f64>,
+    pub(crate) vs: Option<String>,
+    pub(crate) vb: Option<bool>,
+    /// The data value as JSON has it: base64url.
+    pub(crate) vd: Option<String>,
+    /// The data value as CBOR has it.
+    pub(crate) data: Option<Vec<u8>>,
+    pub(crate) s: Option<f64>,
+    pub(crate) t: Option<f64>,
+    pub(crate) ut: Option<f64>,
+    pub(crate) seq: Option<u64>,
+    pub(crate) not_understood: Option<String>,
 }
 
 impl<'de> Deserialize<'de> for Record {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(RecordVisitor)
+    }
+}
+
+impl Record {
+    /// Whether it holds base fields and nothing else: then it tells nothing itself (RFC 8428 §4.6).
+    fn is_base_only(&self) -> bool {
+        let based = self.bn.is_some() || self.bt.is_some() || self.bu.is_some() || self.bv.is_some() || self.bs.is_some();
+        let named = self.n.is_some() || self.u.is_some() || self.t.is_some() || self.ut.is_some() || self.seq.is_some();
+        let valued = self.v.is_some() || self.vs.is_some() || self.vb.is_some() || self.vd.is_some() || self.data.is_some();
+        (based || self.bver.is_some()) && !named && !valued && self.s.is_none()
+    }
+
+    /// Notes an unknown label, which must be understood if it ends in `_`.
+    pub(crate) fn pass_over(&mut self, label: &str) {
+        if label.ends_with('_') {
+            let short = label.len() <= SENML_NAME_BYTES_MAX;
+            self.not_understood = Some(if short { label.to_owned() } else { "a very long label_".to_owned() });
+        }
     }
 }
 
@@ -227,11 +277,7 @@ impl<'de> Visitor<'de> for RecordVisitor {
                 "seq" => set(&mut record.seq, "seq", &mut map)?,
                 _ => {
                     map.next_value::<IgnoredAny>()?;
-                    if label.ends_with('_') && label.len() <= SENML_NAME_BYTES_MAX {
-                        record.not_understood = Some(label);
-                    } else if label.ends_with('_') {
-                        record.not_understood = Some("a very long label_".to_owned());
-                    }
+                    record.pass_over(&label);
                 }
             }
         }

@@ -290,6 +290,7 @@ fn reading() -> impl Strategy<Value = Reading> {
         sequence,
         unit,
         value,
+        signed: None,
     })
 }
 

@@ -7,6 +7,7 @@ use crate::slashing::punish;
 use crate::stake::{Stop, execute};
 use crate::store::{Key, Overlay, StateStore};
 use crate::void::pass;
+use protocol::device::site_id;
 use protocol::rate::Meter;
 use protocol::{Action, Body, Message};
 
@@ -22,13 +23,24 @@ pub fn touched(message: &Message) -> Vec<Key> {
             for order in orders {
                 let wallet = order.wallet;
                 keys.push(Key::Wallet(wallet));
-                match order.action {
+                match &order.action {
                     Action::Register { .. } | Action::Retire => keys.push(Key::Validator(wallet)),
-                    Action::Delegate { validator, .. } => keys.extend([Key::Validator(validator), Key::Delegation(wallet, validator)]),
+                    Action::Delegate { validator, .. } => keys.extend([Key::Validator(*validator), Key::Delegation(wallet, *validator)]),
                     Action::Undelegate { validator, .. } => {
-                        keys.extend([Key::Validator(validator), Key::Delegation(wallet, validator), Key::Unbonding(wallet, validator)]);
+                        keys.extend([Key::Validator(*validator), Key::Delegation(wallet, *validator), Key::Unbonding(wallet, *validator)]);
                     }
-                    Action::Withdraw { validator } => keys.extend([Key::Validator(validator), Key::Unbonding(wallet, validator)]),
+                    Action::Withdraw { validator } => keys.extend([Key::Validator(*validator), Key::Unbonding(wallet, *validator)]),
+                    Action::Site { site, .. } => keys.push(Key::Site(site_id(site))),
+                    Action::RegisterDevice { device, credential, .. } => {
+                        keys.extend([Key::Site(site_id(&device.site)), Key::Device(device.id())]);
+                        keys.extend(credential.map(|c| Key::DeviceKey(c.key)));
+                    }
+                    Action::RotateDevice { device, credential } => {
+                        keys.extend([Key::Site(site_id(&device.site)), Key::Device(device.id()), Key::DeviceKey(credential.key)]);
+                    }
+                    Action::DescribeDevice { device, .. } | Action::RevokeDevice { device } => {
+                        keys.extend([Key::Site(site_id(&device.site)), Key::Device(device.id())]);
+                    }
                 }
             }
         }
@@ -125,7 +137,7 @@ mod tests {
 
     fn applied<S: StateStore>(state: &mut Overlay<'_, S>, message: &Message) -> Result<Vec<Refusal>, ApplyError> {
         let parameters = Parameters::default();
-        apply(state, &Rules { network: &NETWORK, subnet: 0, epoch: 0, parameters: &parameters }, message)
+        apply(state, &Rules { network: &NETWORK, subnet: 0, epoch: 0, height: 1, parameters: &parameters }, message)
     }
 
     #[test]

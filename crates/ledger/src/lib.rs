@@ -16,16 +16,19 @@
 //! ```text
 //! apply ─┬─ account ─ void              every message
 //!        ├─ stake ─── wallet, validator orders
+//!        ├─ registry ─ device           orders about sites and devices
 //!        └─ slashing ─ retained         evidence
 //! founding: the first state · election: the next committee · read: one function for each kind of value
 //! ```
-//! The registry, channels and contracts will each be a file of their own.
+//! Channels and contracts will each be a file of their own.
 
 mod account;
 mod apply;
+mod device;
 mod election;
 mod founding;
 mod read;
+mod registry;
 pub mod retained;
 mod rules;
 mod slashing;
@@ -37,12 +40,14 @@ mod wallet;
 
 pub use account::{Account, Totals};
 pub use apply::{apply, touched};
+pub use device::{Device, DeviceKey, SITE_CHANGES_KEPT, SITE_DEVICES_MAX, Site};
 pub use election::{close_epoch, elect, electing};
 pub use founding::genesis_state;
 pub use read::{
-    ApplyError, is_punished, read_account, read_candidates, read_delegation, read_epoch, read_totals, read_unbonding, read_validator,
-    read_void, read_wallet,
+    ApplyError, is_punished, read_account, read_candidates, read_delegation, read_device, read_device_key, read_epoch, read_site,
+    read_site_change, read_site_device, read_totals, read_unbonding, read_validator, read_void, read_wallet,
 };
+pub use registry::change_slot;
 pub use retained::RETAINED_FULL;
 pub use rules::{OrderError, Refusal, Rules};
 pub use store::{Changes, Key, MemoryStore, Overlay, StateStore};

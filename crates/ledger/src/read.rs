@@ -1,11 +1,12 @@
 //! Reading the state: one function for each kind of value.
 
 use crate::account::{Account, Totals};
+use crate::device::{Device, DeviceKey, Site};
 use crate::store::{Key, StateStore};
 use crate::validator::{Candidates, Epoch, Validator};
 use crate::void::VoidIds;
 use crate::wallet::{Delegation, Unbonding, Wallet};
-use protocol::{Decode, DecodeError, Id, PublicKey};
+use protocol::{Decode, DecodeError, Id, Name, PublicKey};
 use thiserror::Error;
 
 /// Why a message could not be applied, or the state not read. Each is a fault of this node, never of the message.
@@ -108,6 +109,46 @@ pub fn read_epoch(state: &impl StateStore) -> Result<Epoch, ApplyError> {
 /// [`ApplyError::Corrupt`].
 pub fn read_void(state: &impl StateStore, issuer: PublicKey, sequence: u64) -> Result<VoidIds, ApplyError> {
     Ok(read(state, Key::Void(issuer, sequence))?.unwrap_or_default())
+}
+
+/// A site that somebody has, by [`protocol::device::site_id`].
+///
+/// # Errors
+/// [`ApplyError::Corrupt`].
+pub fn read_site(state: &impl StateStore, site: Id) -> Result<Option<Site>, ApplyError> {
+    read(state, Key::Site(site))
+}
+
+/// A device that was ever registered, by [`protocol::DeviceName::id`].
+///
+/// # Errors
+/// [`ApplyError::Corrupt`].
+pub fn read_device(state: &impl StateStore, device: Id) -> Result<Option<Device>, ApplyError> {
+    read(state, Key::Device(device))
+}
+
+/// What is known of a key that is, or was, a device's.
+///
+/// # Errors
+/// [`ApplyError::Corrupt`].
+pub fn read_device_key(state: &impl StateStore, key: PublicKey) -> Result<Option<DeviceKey>, ApplyError> {
+    read(state, Key::DeviceKey(key))
+}
+
+/// The ID of device `number` of a site.
+///
+/// # Errors
+/// [`ApplyError::Corrupt`].
+pub fn read_site_device(state: &impl StateStore, site: Id, number: u32) -> Result<Option<Name>, ApplyError> {
+    read(state, Key::SiteDevice(site, number))
+}
+
+/// The ID of the device that was changed by what the ring holds in `slot`.
+///
+/// # Errors
+/// [`ApplyError::Corrupt`].
+pub fn read_site_change(state: &impl StateStore, site: Id, slot: u8) -> Result<Option<Name>, ApplyError> {
+    read(state, Key::SiteChange(site, slot))
 }
 
 /// Whether an offence was punished.

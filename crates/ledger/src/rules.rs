@@ -1,6 +1,6 @@
 //! What applying depends on beside the state, and what a message is told when something in it is refused.
 
-use protocol::{EvidenceError, Id, NetworkId, Parameters, PublicKey};
+use protocol::{DeviceName, EvidenceError, Id, NetworkId, Parameters, PublicKey};
 use thiserror::Error;
 
 /// The circumstances of a message: the same on every node.
@@ -12,6 +12,8 @@ pub struct Rules<'a> {
     pub subnet: u16,
     /// The epoch of the milestone that confirms the message.
     pub epoch: u64,
+    /// The height of that milestone.
+    pub height: u64,
     /// What the genesis says.
     pub parameters: &'a Parameters,
 }
@@ -69,6 +71,45 @@ pub enum OrderError {
     /// The offence was punished before.
     #[error("this offence was punished before")]
     Punished,
+    /// The site belongs to another wallet.
+    #[error("the site is the wallet's {owner}: order with its key, or choose another name")]
+    SiteTaken {
+        /// Whose it is.
+        owner: PublicKey,
+    },
+    /// The site has as many devices as there can be.
+    #[error("the site has had as many devices as it can have: choose another site")]
+    SiteFull,
+    /// Gateways out of order, or too many.
+    #[error("the gateways must be at most 8 keys, ascending, each once")]
+    Gateways,
+    /// Nobody registered the device.
+    #[error("{0} is not registered")]
+    NoDevice(DeviceName),
+    /// The device is another wallet's.
+    #[error("the device was registered by the wallet {owner}: order with its key")]
+    DeviceOwner {
+        /// Whose it is.
+        owner: PublicKey,
+    },
+    /// The device is there already.
+    #[error("{0} is registered: rotate its key, or revoke it first")]
+    DeviceTaken(DeviceName),
+    /// The device was revoked.
+    #[error("{0} was revoked: register it again with another key")]
+    DeviceRevoked(DeviceName),
+    /// A key for a role that has none, or none for one that has.
+    #[error("a device of role 1 has no key, one of role 2 or 3 has one")]
+    DeviceRole,
+    /// The key is, or was, a device's.
+    #[error("the key {0} was registered before: make the device a new one")]
+    DeviceKeyUsed(PublicKey),
+    /// A key that signs everything cannot be a device's.
+    #[error("the device's key is not a sound Ed25519 key: make it another")]
+    DeviceKeyUnsound,
+    /// The device's key did not sign.
+    #[error("the proof that somebody holds the device's key does not hold: sign for this network, device and wallet")]
+    Possession,
 }
 
 /// Something in a message that had no effect.

@@ -8,6 +8,7 @@
 //! Everything is checked before anything is written: an order that is refused changes nothing.
 
 use crate::read::{ApplyError, read_candidates, read_delegation, read_unbonding, read_validator, read_wallet};
+use crate::registry;
 use crate::retained::RETAINED_MIN;
 use crate::rules::{OrderError, Rules};
 use crate::store::{Key, Overlay, StateStore};
@@ -55,6 +56,13 @@ pub(crate) fn execute<S: StateStore>(state: &mut Overlay<'_, S>, rules: &Rules<'
         Action::Delegate { validator, amount } => delegate(state, rules, (order.wallet, *validator), *amount, &mut wallet)?,
         Action::Undelegate { validator, amount } => undelegate(state, rules, (order.wallet, *validator), *amount)?,
         Action::Withdraw { validator } => withdraw(state, rules, (order.wallet, *validator), &mut wallet)?,
+        Action::Site { site, gateways } => registry::site(state, order.wallet, site, gateways)?,
+        Action::RegisterDevice { device, role, credential, thing } => {
+            registry::register(state, rules, order.wallet, device, (*role, credential.as_ref(), *thing))?;
+        }
+        Action::RotateDevice { device, credential } => registry::rotate(state, rules, order.wallet, device, credential)?,
+        Action::DescribeDevice { device, thing } => registry::describe(state, rules, order.wallet, device, *thing)?,
+        Action::RevokeDevice { device } => registry::revoke(state, rules, order.wallet, device)?,
     }
     wallet.state = next_state(&wallet.state, &order.id());
     state.set(Key::Wallet(order.wallet), &wallet);

@@ -26,6 +26,16 @@ pub enum Key {
     Epoch,
     /// The [`crate::VoidIds`] of an issuer and sequence.
     Void(PublicKey, u64),
+    /// A [`crate::Site`], by [`protocol::device::site_id`].
+    Site(Id),
+    /// A [`crate::Device`], by [`protocol::DeviceName::id`].
+    Device(Id),
+    /// A [`crate::DeviceKey`].
+    DeviceKey(PublicKey),
+    /// The ID of a site's device, by its number from 0 in the order of first registration.
+    SiteDevice(Id, u32),
+    /// The ID of the device that one of the last changes of a site was about, by [`crate::change_slot`].
+    SiteChange(Id, u8),
 }
 
 impl Key {
@@ -43,6 +53,11 @@ impl Key {
             Self::Offence(id) => Id::hash(&[b"wattle/state/offence/", id.as_bytes()]),
             Self::Epoch => Id::hash(&[b"wattle/state/epoch"]),
             Self::Void(issuer, sequence) => Id::hash(&[b"wattle/state/void/", issuer.as_bytes(), &sequence.to_be_bytes()]),
+            Self::Site(site) => Id::hash(&[b"wattle/state/site/", site.as_bytes()]),
+            Self::Device(device) => Id::hash(&[b"wattle/state/device/", device.as_bytes()]),
+            Self::DeviceKey(key) => Id::hash(&[b"wattle/state/device-key/", key.as_bytes()]),
+            Self::SiteDevice(site, number) => Id::hash(&[b"wattle/state/site-device/", site.as_bytes(), &number.to_be_bytes()]),
+            Self::SiteChange(site, slot) => Id::hash(&[b"wattle/state/site-change/", site.as_bytes(), &[*slot]]),
         }
     }
 }

@@ -11,8 +11,11 @@
 //!                  └─ full: dropped + 1
 //! ```
 
+use crate::access::{AccessError, AccessReport, Identity};
 use crate::client::{ConnectError, PublishError};
+use crate::tiers::{TierError, TierStats};
 use async_trait::async_trait;
+use protocol::Name;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,6 +49,12 @@ pub enum BrokerError {
     /// A publish cannot be sent.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// Access control cannot be set up as asked.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// The broker cannot take its place in the tree of brokers, or cannot keep what has to leave.
+    #[error(transparent)]
+    Tier(#[from] TierError),
     /// The embedded broker failed where it should not.
     #[error("the embedded MQTT broker failed to {what}: {why}")]
     Engine {
@@ -54,6 +63,17 @@ pub enum BrokerError {
         /// What it said.
         why: String,
     },
+}
+
+/// Whom a broker is to disconnect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// The client with this client id.
+    Client(String),
+    /// The site's device with this ID, and the gateway's connection that speaks for it.
+    Device(Name),
+    /// Every connection of this identity.
+    Identity(Identity),
 }
 
 /// A site's broker, in this process or elsewhere.
@@ -74,6 +94,39 @@ pub trait Broker: Send + Sync {
 
     /// Copies (`root/fog/x`, `rejected`) that were dropped because [`RELAY_QUEUE_MAX`] were waiting.
     fn dropped(&self) -> u64;
+
+    /// Where clients reach it, every listener: `mqtt://…`, `mqtts://…`, `ws://…`, `wss://…`.
+    fn addresses(&self) -> Vec<String> {
+        vec![self.address()]
+    }
+
+    /// Closes connections, their sessions included. Gives how many; always none with a broker that is not ours. Who may
+    /// still log in comes back: see [`Broker::bar`].
+    async fn disconnect(&self, _whom: &Whom) -> usize {
+        0
+    }
+
+    /// Keeps a device of the site out from now on, whatever it shows, or lets it in again. Its connections are closed. A
+    /// broker that is not ours does nothing.
+    async fn bar(&self, _device: &Name, _barred: bool) {}
+
+    /// Reads users, keys and certificates anew, and closes whoever lost the right to be there.
+    ///
+    /// # Errors
+    /// [`AccessError`] says which file cannot be used. What was in force stays in force.
+    async fn reload(&self) -> Result<(), AccessError> {
+        Ok(())
+    }
+
+    /// What access control refused; nothing with a broker that is not ours.
+    fn access(&self) -> AccessReport {
+        AccessReport::default()
+    }
+
+    /// How it is doing in the tree of brokers, if it has a place there.
+    fn tier(&self) -> Option<TierStats> {
+        None
+    }
 
     /// Stops taking publishes, lets those under way finish within a deadline, and lets go of the log. A second call
     /// does nothing.

@@ -85,6 +85,28 @@ impl fmt::Display for BrokerUrl {
 impl FromStr for BrokerUrl {
     type Err = ConnectError;
     fn from_str(text: &str) -> Result<Self, ConnectError> {
+        Self::with_default_port(text, DEFAULT_PORT)
+    }
+}
+
+impl BrokerUrl {
+    /// Its host; the brackets of an IPv6 address stay.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Its port.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Host and port, as one dials them.
+    pub(crate) fn authority(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// Reads `mqtt://host[:port]`.
+    pub(crate) fn with_default_port(text: &str, default_port: u16) -> Result<Self, ConnectError> {
         let bad = |why| ConnectError::Url { url: text.to_string(), why };
         let rest = text.strip_prefix("mqtt://").ok_or_else(|| bad("it does not start with mqtt://"))?;
         let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -103,7 +125,7 @@ impl FromStr for BrokerUrl {
         let (host, port) = rest.split_at(end);
         let port = match port.strip_prefix(':') {
             Some(port) => port.parse::<u16>().ok().filter(|p| *p != 0).ok_or_else(|| bad("its port is not a number from 1 to 65535"))?,
-            None if port.is_empty() => DEFAULT_PORT,
+            None if port.is_empty() => default_port,
             None => return Err(bad("only a port may follow the host")),
         };
         if host.is_empty() {

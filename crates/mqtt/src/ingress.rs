@@ -6,17 +6,19 @@
 //! - Devices publish on `root/device/x` of this site; every other topic is refused here.
 //! - A QoS 1 or 2 publish has an origin: the hash of client, packet id, topic and bytes. With DUP set it is a
 //!   redelivery if its origin was stored lately.
+//! - What a device's registration asks of its readings is checked first ([`crate::identity`]).
 //! - Arrivals have strictly ascending times, so that two equal values without a time of their own stay two
 //!   readings.
 //!
 //! ```text
-//! PUBLISH ─▶ topic, size ─▶ decode ─▶ log.append ─▶ Stored | Duplicate ─▶ acknowledge
+//! PUBLISH ─▶ topic, size ─▶ decode, judge ─▶ log.append ─▶ Stored | Duplicate ─▶ acknowledge
 //!               │              └─▶ Rejected ────────────────────────────▶ acknowledge, rejected
 //!               └─▶ Refusal ◀──────── full, overloaded, disk ┘ ─────────▶ do not acknowledge
 //! ```
 
+use crate::identity::{Believed, Identities};
 use crate::log::{AppendError, Appended, Entry, SiteLog};
-use edge::payload::{self, PAYLOAD_BYTES_MAX};
+use edge::payload::{self, Malformed, PAYLOAD_BYTES_MAX, Told};
 use protocol::{DeviceTopic, Id, Name, Reading, Topic};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -131,6 +133,7 @@ const WARN_INTERVAL_US: u64 = 10_000_000;
 pub struct Ingress {
     site: Name,
     log: SiteLog,
+    identities: Option<Identities>,
     now_us: fn() -> u64,
     last_arrival_us: AtomicU64,
     accepted: AtomicU64,
@@ -156,6 +159,7 @@ impl Ingress {
         Self {
             site,
             log,
+            identities: None,
             now_us,
             last_arrival_us: zero(),
             accepted: zero(),
@@ -165,6 +169,18 @@ impl Ingress {
             readings: zero(),
             warned_us: zero(),
         }
+    }
+
+    /// The same, which believes devices by their registration. Without, nothing signed is taken.
+    #[must_use]
+    pub fn with_identities(self, identities: Identities) -> Self {
+        Self { identities: Some(identities), ..self }
+    }
+
+    /// What devices are believed by, if they are asked for anything.
+    #[must_use]
+    pub const fn identities(&self) -> Option<&Identities> {
+        self.identities.as_ref()
     }
 
     /// The site whose devices publish here.
@@ -217,18 +233,35 @@ impl Ingress {
         if bytes > PAYLOAD_BYTES_MAX {
             return Err(Refusal::TooLarge { bytes, limit_bytes: PAYLOAD_BYTES_MAX });
         }
-        let readings = match payload::decode(&topic, publish.payload, self.arrival_us()) {
-            Ok(readings) => readings,
+        let told = payload::read(&topic, publish.payload, self.arrival_us()).map_err(|why| why.to_string());
+        let (readings, number) = match told.and_then(|told| self.believed(&topic, told, publish.dup)) {
+            Ok(Believed::Plain(readings)) => (readings, None),
+            Ok(Believed::Signed(reading, number)) => (vec![*reading], Some(number)),
+            Ok(Believed::Again) => return Ok(Outcome::Duplicate),
+            Ok(Believed::UnderWay) => return Err(AppendError::Overloaded.into()),
             Err(why) => {
-                let reason = shortened(&why.to_string(), REASON_BYTES_MAX);
+                let reason = shortened(&why, REASON_BYTES_MAX);
                 return Ok(Outcome::Rejected(Rejection { topic: publish.topic.to_owned(), reason, bytes }));
             }
         };
         let entry = Entry { origin: origin(&publish), dup: publish.dup, readings };
-        Ok(match self.log.append(entry).await? {
+        let appended = self.log.append(entry).await?;
+        if let Some(number) = number {
+            number.keep();
+        }
+        Ok(match appended {
             Appended::Stored { first_offset, fresh } => Outcome::Stored { first_offset, readings: fresh },
             Appended::Duplicate => Outcome::Duplicate,
         })
+    }
+
+    /// Whether what a publish tells is to be believed; else why not, in words.
+    fn believed(&self, topic: &DeviceTopic, told: Told, dup: bool) -> Result<Believed<'_>, String> {
+        match (&self.identities, told) {
+            (Some(identities), told) => identities.judge(topic, told, dup).map_err(|why| why.to_string()),
+            (None, Told::Readings(readings)) => Ok(Believed::Plain(readings)),
+            (None, Told::Signed(_)) => Err(Malformed::Signed.to_string()),
+        }
     }
 
     /// The device topic in `text`, if it is one of this site.

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation, missing_docs)]
 
 use mqtt::broker::{PACKET_BYTES_MAX, TOPIC_BYTES_MAX};
-use mqtt::{Broker, BrokerError, EmbeddedConfig, Ingress, LogConfig, LogError, Publisher, SiteLog, Subscriber, embedded};
+use mqtt::{Broker, BrokerError, EmbeddedConfig, Ingress, LogConfig, LogError, Publisher, Security, SiteLog, Subscriber, embedded};
 use protocol::{DeviceTopic, Name, Reading, Value};
 use rumqttc::v5::mqttbytes::v5::{Packet as Packet5, PubAckReason};
 use std::net::SocketAddr;
@@ -36,7 +36,7 @@ async fn site_with(bind: &str, config: LogConfig) -> Site {
     let ingress = Arc::new(Ingress::new(Name::new("s1").unwrap(), log.clone()));
     let (on_active, active) = mpsc::channel(4);
     let config = EmbeddedConfig { bind: bind.parse().unwrap(), site: Name::new("s1").unwrap(), on_active: Some(on_active) };
-    let broker = embedded::start(config, ingress.clone()).await.unwrap();
+    let broker = embedded::start(config, Security::default(), None, ingress.clone()).await.unwrap();
     Site { dir, log, ingress, broker, active }
 }
 
@@ -408,7 +408,9 @@ async fn a_taken_port_is_a_clear_error() {
     let site = site().await;
     let bind = address(&site.broker);
     let config = EmbeddedConfig { bind, site: Name::new("s1").unwrap(), on_active: None };
-    let Err(error) = embedded::start(config, site.ingress.clone()).await else { panic!("two brokers on {bind}") };
+    let Err(error) = embedded::start(config, Security::default(), None, site.ingress.clone()).await else {
+        panic!("two brokers on {bind}")
+    };
     assert!(matches!(&error, BrokerError::Bind { address, .. } if *address == bind), "{error}");
     assert!(error.to_string().contains("choose another address"), "{error}");
     site.broker.stop().await;
@@ -449,7 +451,7 @@ async fn a_publisher_outlives_its_broker() {
     .await;
     let ingress = Arc::new(Ingress::new(Name::new("s1").unwrap(), log.clone()));
     let config = EmbeddedConfig { bind: bind.parse().unwrap(), site: Name::new("s1").unwrap(), on_active: None };
-    let broker = embedded::start(config, ingress).await.unwrap();
+    let broker = embedded::start(config, Security::default(), None, ingress).await.unwrap();
     assert_eq!(publisher.finish(PATIENCE).await.unwrap(), 300);
     for acknowledgement in waiting {
         acknowledgement.wait().await.unwrap();

@@ -19,6 +19,7 @@ fn reading(n: u64) -> Reading {
         sequence: None,
         unit: Some("W".into()),
         value: Value::Number(n as f64),
+        signed: None,
     }
 }
 
@@ -633,6 +634,7 @@ async fn a_numbered_reading_is_kept_once_whatever_its_time() {
         sequence: Some(41),
         unit: None,
         value: Value::number(value).unwrap(),
+        signed: None,
     };
     let entry = |reading| Entry { origin: None, dup: false, readings: vec![reading] };
     let log = SiteLog::open(dir.path(), LogConfig::default()).unwrap();

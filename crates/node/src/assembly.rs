@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! prepare: lock ─ genesis ─ key ─ network ─ ports          (nothing has been written to the ledger yet)
-//! run:     replica ─▶ log ─▶ recovery ─▶ index ─▶ broker ─▶ site ─▶ HTTP ─▶ ready
-//! stop:    broker ─▶ site ─▶ index ─▶ HTTP                 (first nothing comes in, then what is in is finished)
+//! run:     replica ─▶ log ─▶ recovery ─▶ index ─▶ broker ─▶ site ─▶ MQTT-SN ─▶ HTTP ─▶ ready
+//! stop:    MQTT-SN ─▶ broker ─▶ site ─▶ index ─▶ HTTP      (first nothing comes in, then what is in is finished)
 //! ```
 //! A stop loses nothing that a kill would not keep: it only spares the next start some work.
 
@@ -12,20 +12,22 @@ mod prepare;
 pub(crate) use prepare::{Prepared, prepare};
 
 use crate::config::{BrokerConfig, Config, RetentionConfig};
+use crate::devices::Devices;
 use crate::http::{self, AppState, HttpError};
 use crate::index::Index;
 use crate::metrics::Metrics;
 use crate::site::{self, Site, SiteParts, SiteTasks};
+use crate::things::Things;
 use anyhow::{Context as _, anyhow};
-use mqtt::{Broker, EmbeddedConfig, ExternalConfig, Ingress, LogConfig, SiteLog};
-use protocol::{Name, NetworkId, SecretKey};
+use mqtt::{Broker, EmbeddedConfig, ExternalConfig, Identities, Ingress, LogConfig, SiteLog, TierConfig};
+use protocol::{DeviceTopic, Name, NetworkId, SecretKey};
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -33,6 +35,8 @@ use tokio::task::JoinHandle;
 const HTTP_STOP_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long the index may take to write what it was given when the node stops. The rest is made again.
 const INDEX_STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Readings of the log that are looked at together.
+const LOG_READINGS_AT_ONCE: usize = 4096;
 /// Prefix of the replica's storage partitions.
 const LEDGER_PREFIX: &str = "node";
 
@@ -49,6 +53,8 @@ pub(crate) struct Running {
     pub(crate) http: SocketAddr,
     /// Where devices publish, if it serves a site.
     pub(crate) broker: Option<String>,
+    /// Where MQTT-SN clients come, if it runs a gateway.
+    pub(crate) mqttsn: Option<SocketAddr>,
 }
 
 /// Starts the node and runs it until SIGINT or SIGTERM, or until a part of it fails. `ready` is called once, when
@@ -63,7 +69,7 @@ pub(crate) async fn run(runtime: replica::Runtime, prepared: Prepared, ready: im
         node = Node::start(runtime, prepared) => node?,
         () = &mut asked => return Ok(()),
     };
-    let Running { name, network, ledger, http, broker } = &node.running;
+    let Running { name, network, ledger, http, broker, mqttsn: _ } = &node.running;
     tracing::info!(node = %name, %network, %ledger, %http, broker = broker.as_deref().unwrap_or("none"), "the node runs");
     ready(&node.running);
     let outcome = tokio::select! {
@@ -120,6 +126,7 @@ struct Node {
     running: Running,
     ledger: replica::Handle,
     site: Option<RunningSite>,
+    gateway: Option<Arc<mqtt::sn::Gateway>>,
     http: Option<HttpTask>,
     stop: watch::Sender<bool>,
 }
@@ -129,6 +136,8 @@ struct RunningSite {
     site: Site,
     tasks: SiteTasks,
     broker: Option<Arc<dyn Broker>>,
+    /// Follows the registry of devices.
+    devices: JoinHandle<()>,
 }
 
 impl Node {
@@ -157,7 +166,12 @@ impl Node {
             .context("cannot start the ledger node; `wattle check` looks at the data directory")?;
         let metrics = Metrics::new();
         let site = match config.site_name() {
-            Some(name) => Some(start_site(&config, name, &key, &ledger, &metrics).await?),
+            Some(name) => Some(start_site(&config, (name, network), &key, &ledger, &metrics).await?),
+            None => None,
+        };
+        let broker = site.as_ref().and_then(|s| s.broker.as_ref()).map(|b| b.address());
+        let gateway = match config.gateway(broker.as_deref())? {
+            Some(settings) => Some(Arc::new(mqtt::sn::start(settings).await.context("cannot start the MQTT-SN gateway")?)),
             None => None,
         };
         let running = Running {
@@ -165,9 +179,11 @@ impl Node {
             network,
             ledger: config.ledger.listen,
             http: listener.local_addr().context("the HTTP listener")?,
-            broker: site.as_ref().and_then(|s| s.broker.as_ref()).map(|b| b.address()),
+            broker,
+            mqttsn: gateway.as_ref().map(|g| g.address()),
         };
         let (stop, stopped) = watch::channel(false);
+        let things = Things::new(config.things_dir());
         let state = AppState::new(http::Parts {
             name: config.node.name,
             key: key.public_key(),
@@ -176,18 +192,24 @@ impl Node {
             ledger: ledger.clone(),
             runtime,
             site: site.as_ref().map(|s| s.site.clone()),
+            things,
+            gateway: gateway.clone(),
             metrics,
             started,
             stop: stopped,
         });
         let http = Some(tokio::spawn(http::serve(listener, state)));
-        Ok(Self { running, ledger, site, http, stop })
+        Ok(Self { running, ledger, site, gateway, http, stop })
     }
 
     /// Stops what runs, in order.
     async fn stop(self) {
-        let Self { ledger, site, http, stop, .. } = self;
-        if let Some(RunningSite { site, tasks, broker }) = site {
+        let Self { ledger, site, gateway, http, stop, .. } = self;
+        if let Some(gateway) = gateway {
+            gateway.stop().await;
+        }
+        if let Some(RunningSite { site, tasks, broker, devices }) = site {
+            devices.abort();
             if let Some(broker) = broker {
                 broker.stop().await;
             }
@@ -211,7 +233,7 @@ impl Node {
 /// Starts log, index, broker and site, in this order: devices are answered when their readings can go on.
 async fn start_site(
     config: &Config,
-    name: Name,
+    (name, network): (Name, NetworkId),
     key: &SecretKey,
     ledger: &replica::Handle,
     metrics: &Metrics,
@@ -223,10 +245,20 @@ async fn start_site(
     let index_file = config.index_file();
     let index = tokio::task::spawn_blocking(move || Index::open(&index_file)).await.context("opening the index")??;
     site::fill_index(ledger, &index).await?;
-    let ingress = Arc::new(Ingress::new(name.clone(), log.clone()));
+    let devices = Arc::new(Devices::load(ledger, name.clone()).await);
+    let identities = identities(config, network, &devices);
+    note_numbers(&identities, &devices, &index, &log).await?;
+    let ingress = Arc::new(Ingress::new(name.clone(), log.clone()).with_identities(identities));
     let (on_active, active) = mpsc::channel(1);
     let broker = match &config.broker {
-        Some(broker) => start_broker(broker, &name, key, on_active, ingress.clone()).await?,
+        Some(broker) => {
+            let tier = place(config, &name, &log)?;
+            let embedded = broker.embedded.map(|bind| EmbeddedConfig { bind, site: name.clone(), on_active: Some(on_active.clone()) });
+            match embedded {
+                Some(embedded) => Some(start_embedded(broker, embedded, &config.base, tier, ingress.clone()).await?),
+                None => start_external(broker, &name, key, on_active, ingress.clone()).await?,
+            }
+        }
         None => None,
     };
     let parts = SiteParts {
@@ -243,7 +275,38 @@ async fn start_site(
         watermark,
     };
     let (site, tasks) = site::start(parts, recovered);
-    Ok(RunningSite { site, tasks, broker })
+    let ledger = ledger.clone();
+    let devices = tokio::spawn(async move { devices.follow(ledger).await });
+    Ok(RunningSite { site, tasks, broker, devices })
+}
+
+/// What devices are believed by: the registry on the ledger.
+fn identities(config: &Config, network: NetworkId, devices: &Arc<Devices>) -> Identities {
+    let devices = devices.clone();
+    let registry = Arc::new(move |topic: &DeviceTopic| devices.registered(topic));
+    Identities::new(network, registry, config.devices.require_registration)
+}
+
+/// Notes which numbers of the devices' keys were taken before this start: those that are anchored, and those in the log.
+async fn note_numbers(identities: &Identities, devices: &Devices, index: &Index, log: &SiteLog) -> anyhow::Result<()> {
+    // a key that is no device's any more needs no place
+    let keys = devices.keys();
+    for (key, number) in index.taken().await?.into_iter().filter(|(key, _)| keys.contains(key)) {
+        identities.replays().note(key, number);
+    }
+    let mut at = log.forgotten();
+    while at < log.end() {
+        let reader = log.clone();
+        let rows = tokio::task::spawn_blocking(move || reader.read(at, LOG_READINGS_AT_ONCE)).await.context("reading the site's log")??;
+        let Some((last, _)) = rows.last() else { break };
+        at = last.saturating_add(1);
+        for (_, reading) in rows {
+            if let (Some(by), Some(number)) = (reading.signed, reading.sequence) {
+                identities.replays().note(by.key, number);
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn open_log(config: &Config, dir: PathBuf) -> anyhow::Result<SiteLog> {
@@ -261,7 +324,28 @@ async fn open_log(config: &Config, dir: PathBuf) -> anyhow::Result<SiteLog> {
     tokio::task::spawn_blocking(open).await.context("opening the site's log")?
 }
 
-async fn start_broker(
+/// The broker's place in the tree of brokers, and the log that its readings leave from.
+fn place(config: &Config, site: &Name, log: &SiteLog) -> anyhow::Result<Option<(TierConfig, SiteLog)>> {
+    let Some(tier) = &config.tier else { return Ok(None) };
+    let tier = tier.resolve(site.as_str(), &config.base, config.spool_file(), config.cache.min_free_bytes)?;
+    Ok(Some((tier, log.clone())))
+}
+
+/// The broker in this process. It reads its files anew at every SIGHUP.
+async fn start_embedded(
+    broker: &BrokerConfig,
+    config: EmbeddedConfig,
+    base: &Path,
+    tier: Option<(TierConfig, SiteLog)>,
+    ingress: Arc<Ingress>,
+) -> anyhow::Result<Arc<dyn Broker>> {
+    let broker = mqtt::embedded::start(config, broker.security(base), tier, ingress).await?;
+    tokio::spawn(reload_when_asked(signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?, broker.clone()));
+    Ok(broker)
+}
+
+/// Our place at another broker, if the configuration names one.
+async fn start_external(
     broker: &BrokerConfig,
     site: &Name,
     key: &SecretKey,
@@ -269,9 +353,6 @@ async fn start_broker(
     ingress: Arc<Ingress>,
 ) -> anyhow::Result<Option<Arc<dyn Broker>>> {
     let (site, on_active) = (site.clone(), Some(on_active));
-    if let Some(bind) = broker.embedded {
-        return Ok(Some(mqtt::embedded::start(EmbeddedConfig { bind, site, on_active }, ingress).await?));
-    }
     let Some(url) = broker.external.clone() else {
         return Ok(None);
     };
@@ -279,4 +360,13 @@ async fn start_broker(
     let client_id: String = "wattle-".chars().chain(key.public_key().to_string().chars().take(16)).collect();
     let started = mqtt::external::start(ExternalConfig { url, client_id, site, on_active }, ingress).await;
     Ok(Some(started.context("cannot use the broker that broker.external names")?))
+}
+
+/// Reads users, keys and certificates anew at every SIGHUP. What is wrong with them, the broker logs.
+async fn reload_when_asked(mut asked: Signal, broker: Arc<dyn Broker>) {
+    while asked.recv().await.is_some() {
+        if broker.reload().await.is_ok() {
+            tracing::info!("reloaded on SIGHUP");
+        }
+    }
 }

@@ -7,6 +7,14 @@
 //! - An error names the file, the key and what would be right. A configuration that loads is within its
 //!   limits: whoever uses it does not check again.
 
+mod broker;
+mod mqttsn;
+mod tier;
+
+pub(crate) use broker::BrokerConfig;
+pub(crate) use mqttsn::MqttSnConfig;
+pub(crate) use tier::TierSettings;
+
 use protocol::limits::BATCH_READINGS_MAX;
 use protocol::{Name, PublicKey};
 use serde::{Deserialize, Serialize};
@@ -52,8 +60,16 @@ pub(crate) struct Config {
     /// The site's broker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) broker: Option<BrokerConfig>,
+    /// The MQTT-SN gateway in front of a broker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mqttsn: Option<MqttSnConfig>,
+    /// The broker's place in a tree of brokers; without one it stands alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tier: Option<TierSettings>,
     /// The site's log of readings.
     pub(crate) cache: CacheConfig,
+    /// What is asked of the site's devices.
+    pub(crate) devices: DevicesConfig,
     /// What relative paths are relative to: the directory of the configuration file. Not in the file.
     #[serde(skip)]
     pub(crate) base: PathBuf,
@@ -167,18 +183,6 @@ pub(crate) struct SiteConfig {
     pub(crate) name: String,
 }
 
-/// A site's broker: exactly one of the two.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct BrokerConfig {
-    /// Run a broker in this process, listening here.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) embedded: Option<SocketAddr>,
-    /// Be a client of this broker: `mqtt://host:port`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) external: Option<String>,
-}
-
 /// The site's log of readings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -197,6 +201,14 @@ impl Default for CacheConfig {
     fn default() -> Self {
         Self { limit_bytes: 1 << 30, min_free_bytes: 64 << 20, segment_bytes: 8 << 20, window: 100_000 }
     }
+}
+
+/// What is asked of the site's devices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct DevicesConfig {
+    /// Refuse readings of devices that are not in the registry on the ledger.
+    pub(crate) require_registration: bool,
 }
 
 const fn loopback(port: u16) -> SocketAddr {
@@ -272,18 +284,22 @@ impl Config {
         check_name("node.name", &self.node.name)?;
         self.check_ledger()?;
         if let Some(site) = &self.site {
-            check_name("site.name", &site.name)?;
+            Name::site(&site.name).map_err(|why| ("site.name".to_owned(), format!("{:?} cannot be a site: {why}", site.name)))?;
+        }
+        if let Some(tier) = &self.tier {
+            let (Some(site), Some(BrokerConfig { embedded: Some(_), .. })) = (&self.site, &self.broker) else {
+                return wrong("tier", "only an embedded broker has a place in a tree of brokers: give [site] and broker.embedded");
+            };
+            tier.check(&site.name)?;
         }
         if let Some(broker) = &self.broker {
             if self.site.is_none() {
                 return wrong("broker", "a broker needs a [site] with a name");
             }
-            match (&broker.embedded, &broker.external) {
-                (Some(_), None) => {}
-                (None, Some(url)) if url.starts_with("mqtt://") && url.len() > "mqtt://".len() => {}
-                (None, Some(url)) => return wrong("broker.external", format!("{url:?} is not of the form mqtt://host:port")),
-                _ => return wrong("broker", "give exactly one of `embedded = \"address:port\"` and `external = \"mqtt://host:port\"`"),
-            }
+            broker.check()?;
+        }
+        if let Some(mqttsn) = &self.mqttsn {
+            mqttsn.check(self.broker.as_ref())?;
         }
         let cache = &self.cache;
         check_range("cache.segment_bytes", cache.segment_bytes, SEGMENT_BYTES_MIN, 1 << 30)?;
@@ -325,7 +341,7 @@ impl Config {
     /// The site's name, if the node serves one.
     #[must_use]
     pub(crate) fn site_name(&self) -> Option<Name> {
-        self.site.as_ref().and_then(|s| Name::new(&s.name).ok())
+        self.site.as_ref().and_then(|s| Name::site(&s.name).ok())
     }
 
     /// The directory for everything the node keeps.
@@ -346,16 +362,36 @@ impl Config {
         self.data_dir().join("log")
     }
 
+    /// What is on its way to other brokers: `<data_dir>/spool.redb`.
+    #[must_use]
+    pub(crate) fn spool_file(&self) -> PathBuf {
+        self.data_dir().join("spool.redb")
+    }
+
     /// The site's index: `<data_dir>/index.sqlite`.
     #[must_use]
     pub(crate) fn index_file(&self) -> PathBuf {
         self.data_dir().join("index.sqlite")
     }
 
+    /// The Thing Descriptions: `<data_dir>/things`.
+    #[must_use]
+    pub(crate) fn things_dir(&self) -> PathBuf {
+        self.data_dir().join("things")
+    }
+
     /// The genesis file.
     #[must_use]
     pub(crate) fn genesis_file(&self) -> PathBuf {
         self.base.join(&self.node.genesis)
+    }
+
+    /// What the MQTT-SN gateway is to be started with, if there is to be one. `own` is the URL of the site's broker.
+    ///
+    /// # Errors
+    /// One that names the file that cannot be read, or what is wrong in it.
+    pub(crate) fn gateway(&self, own: Option<&str>) -> anyhow::Result<Option<mqtt::sn::GatewayConfig>> {
+        self.mqttsn.as_ref().map(|mqttsn| mqttsn.gateway(&self.base, own)).transpose()
     }
 
     /// The key file.
@@ -419,7 +455,7 @@ mod tests {
         let key = "ab".repeat(32);
         let peer = PeerConfig { key: key.clone(), address: loopback(7701) };
         let mut config = Config { site: Some(SiteConfig { name: "z1".into() }), ..Config::default() };
-        config.broker = Some(BrokerConfig { embedded: Some(loopback(1883)), external: None });
+        config.broker = Some(BrokerConfig { embedded: Some(loopback(1883)), ..BrokerConfig::default() });
         config.ledger.peers.insert("n1".into(), peer);
         let mut again = load(&config.to_toml()).unwrap();
         assert!(again.base.is_absolute());
@@ -441,6 +477,44 @@ mod tests {
             assert!(refusal(&format!("[ledger.retention]\n{bad}\n")).contains(&format!("ledger.retention.{key}")));
         }
         assert!(refusal("[ledger.retention]\nmax_days = 1\n").contains("max_days"));
+    }
+
+    #[test]
+    fn a_place_in_the_tree_of_brokers() {
+        let with = |tier: &str| format!("[site]\nname = \"agg1/loc1\"\n[broker]\nembedded = \"127.0.0.1:1883\"\n[tier]\n{tier}");
+        let config = load(&with("parent = \"mqtt://agg1.example\"\n")).unwrap();
+        assert_eq!(config.tier.clone().unwrap().up, ["root/fog/#"]);
+        assert_eq!(load(&config.to_toml()).unwrap().tier, config.tier);
+        let place = config.tier.unwrap().resolve("agg1/loc1", Path::new("/"), "spool".into(), 7).unwrap();
+        assert_eq!((place.scope.to_string().as_str(), place.limits.min_free_bytes), ("agg1/loc1", 7));
+        for (tier, says) in [
+            ("parent = \"tcp://x\"\n", "tier.parent"),
+            ("parent = \"mqtts://x\"\n", "(ca)"),
+            ("parent = \"mqtt://x\"\nca = \"ca.pem\"\n", "tier.parent"),
+            ("parent = \"mqtt://x\"\nusername = \"u\"\n", "tier.username"),
+            ("parent = \"mqtt://x\"\nscope = \"\"\n", "needs a scope"),
+            ("scope = \"a//b\"\n", "tier.scope"),
+            ("children = [\"agg2\"]\n", "not below"),
+            ("up = [\"#\"]\n", "root/<device"),
+            ("spool_bytes = 1\n", "tier.spool_bytes"),
+            ("parnet = \"mqtt://x\"\n", "parnet"),
+        ] {
+            assert!(refusal(&with(tier)).contains(says), "{tier}");
+        }
+        assert!(refusal("[tier]\n").contains("only an embedded broker"));
+        assert!(refusal("[site]\nname = \"a/act\"\n").contains("site.name"));
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("secret"), "pass word\n").unwrap();
+        let tier = TierSettings {
+            parent: Some("mqtt://x".into()),
+            username: Some("loc1".into()),
+            password_file: Some("secret".into()),
+            ..TierSettings::default()
+        };
+        let login = tier.resolve("agg1/loc1", dir.path(), "spool".into(), 0).unwrap().parent.unwrap().login;
+        assert_eq!(login, Some(("loc1".to_string(), "pass word".to_string())));
+        let missing = TierSettings { password_file: Some("none".into()), ..tier }.resolve("agg1/loc1", dir.path(), "spool".into(), 0);
+        assert!(missing.unwrap_err().to_string().contains("tier.password_file"));
     }
 
     #[test]

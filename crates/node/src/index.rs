@@ -1,23 +1,37 @@
-//! The site's index: which message anchors a reading, found by the reading's id or by `site/ID/type@time`.
+//! The site's index: which batch holds a reading, found by the reading's id, by `site/ID/type@time`, or by topic and time.
 //!
 //! Nothing here is the truth: the ledger's payloads are, and the index can be made from them again. So it is
-//! written without haste and without a sync per batch; a damaged file is put aside and filled again.
+//! written without haste and without a sync per batch; a damaged file is put aside and filled again, and so is one of
+//! another version.
 //!
 //! ```text
-//! site ──Op──▶ bounded queue ──▶ writer thread ──transaction──▶ index.sqlite (WAL) ◀── lookups (HTTP)
+//! site ──Op──▶ bounded queue ──▶ writer thread ──transaction──▶ index.sqlite (WAL) ◀── Index ◀── Lookup ◀── HTTP
+//!                                                                               the ledger's payloads ──┘
 //! ```
 //!
+//! | table | a row for | says |
+//! |---|---|---|
+//! | `batches` | a batch | its first offset in the site's log, its place among the ledger's payloads, its size |
+//! | `spans` | a topic in a batch | from when to when its readings are |
+//! | `topics` | a topic | its name, and the widest of its spans |
+//! | `drawers` | some 745 readings | the beginnings of their ids ([`drawers`]) |
+//! | `signed` | a number of a device's key | that a reading signed under it was anchored; the last numbers of each key |
+//!
 //! # Rules
+//! - The index says where to look, never what is there: [`Lookup`] reads the batch and compares.
 //! - Batches are added in the order in which the site issued them, each in one transaction. So a batch that is
 //!   there says that all before it are, unless `watermark.filling` is set: then all of them are compared again.
 //! - A write that fails is tried again; if it goes on failing, the index takes nothing more until the next
 //!   start, which fills the gap. A failing index never stops the site.
-//! - A row's place is the reading's offset in the site's log, so nothing is listed twice.
+//! - A batch is known by the offset of its first reading, so nothing is listed twice. One whose message is void has no
+//!   place until it is anchored again.
 
+mod drawers;
+mod lookup;
 mod writer;
 
-use protocol::{Batch, DeviceTopic, Id, ReadingName};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use protocol::{Batch, DeviceTopic, Id, PublicKey, ReadingName};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,26 +41,31 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use writer::Writer;
 
+pub(crate) use drawers::{Entry, entry};
+pub(crate) use lookup::{Found, Lookup, LookupError};
+
 /// Batches that may wait for the writer; then the site waits.
 pub(crate) const QUEUE_OPS_MAX: usize = 256;
-const SCHEMA_VERSION: i64 = 1;
+/// Batches in one answer.
+const BATCHES_AT_ONCE: u32 = 64;
+/// Drawers that one question looks into.
+const SPANS_AT_ONCE: u64 = 64;
+/// The place of a batch that waits to be anchored again.
+const NOWHERE: i64 = -1;
+/// The version of the tables.
+pub(crate) const SCHEMA_VERSION: i64 = 2;
 const SCHEMA: &str = "
     BEGIN;
-    CREATE TABLE topics (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-    CREATE TABLE batches (number INTEGER PRIMARY KEY, message BLOB NOT NULL UNIQUE, blob BLOB NOT NULL,
-        first_place INTEGER NOT NULL, readings INTEGER NOT NULL);
-    CREATE TABLE anchored (place INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, topic INTEGER NOT NULL,
-        time_us INTEGER NOT NULL, batch INTEGER NOT NULL);
-    CREATE INDEX anchored_by_time ON anchored (topic, time_us);
+    CREATE TABLE topics (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, widest_us INTEGER NOT NULL);
+    CREATE TABLE batches (first INTEGER PRIMARY KEY, place INTEGER NOT NULL, readings INTEGER NOT NULL);
+    CREATE TABLE spans (topic INTEGER NOT NULL, last_us INTEGER NOT NULL, first INTEGER NOT NULL, width_us INTEGER NOT NULL,
+        PRIMARY KEY (topic, last_us, first)) WITHOUT ROWID;
+    CREATE TABLE drawers (number INTEGER PRIMARY KEY, entries BLOB NOT NULL);
+    CREATE TABLE signed (key BLOB NOT NULL, number BLOB NOT NULL, PRIMARY KEY (key, number)) WITHOUT ROWID;
     CREATE TABLE watermark (filling INTEGER NOT NULL);
     INSERT INTO watermark VALUES (1);
-    CREATE VIEW readings AS
-        SELECT a.id AS id, t.name AS topic, a.time_us AS time_us, b.message AS message,
-            a.place - b.first_place AS leaf, b.blob AS blob, a.place AS place
-        FROM anchored a CROSS JOIN topics t CROSS JOIN batches b WHERE t.number = a.topic AND b.number = a.batch;
-    PRAGMA user_version = 1;
+    PRAGMA user_version = 2;
     COMMIT;";
-const COLUMNS: &str = "SELECT id, topic, time_us, message, leaf, blob FROM readings";
 
 /// Why the index does not answer.
 #[derive(Debug, Error)]
@@ -67,26 +86,27 @@ pub(crate) enum IndexError {
     Stopped,
 }
 
-/// Where a reading is anchored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Row {
-    /// The reading.
-    pub(crate) id: Id,
-    /// Its device, and what is measured.
-    pub(crate) topic: DeviceTopic,
-    /// Its time, in microseconds since 1970.
-    pub(crate) time_us: u64,
-    /// The message that anchors its batch.
-    pub(crate) message: Id,
-    /// Its place in the batch.
-    pub(crate) leaf: u32,
-    /// The batch's body.
-    pub(crate) blob: Id,
+/// A batch that the index lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    /// The offset of its first reading in the site's log.
+    pub(crate) first: u64,
+    /// Its place among the ledger's payloads.
+    pub(crate) place: u64,
+}
+
+/// Where readings of an id may be.
+#[derive(Debug, PartialEq, Eq)]
+struct Candidates {
+    /// Batches and places in them, the newest first.
+    readings: Vec<(Listed, u32)>,
+    /// Drawers of spans below this one were not looked into.
+    next: Option<u64>,
 }
 
 enum Op {
-    Add { message: Id, blob: Id, batch: Arc<Batch> },
-    Remove(Id),
+    Add { place: u64, batch: Arc<Batch> },
+    Remove { first: u64 },
     Filled,
     Flush(oneshot::Sender<()>),
 }
@@ -100,8 +120,8 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// Opens the index, or makes it. A damaged file is renamed to `<file>.damaged` and made anew; the caller
-    /// then finds [`Index::is_filling`] and fills it.
+    /// Opens the index, or makes it. A damaged file, or one of another version, is renamed to `<file>.damaged` and made
+    /// anew; the caller then finds [`Index::is_filling`] and fills it.
     ///
     /// # Errors
     /// [`IndexError::Open`] if not even a new file can be made.
@@ -111,7 +131,11 @@ impl Index {
             Ok(connection) => connection,
             Err(why) => {
                 let aside = suffixed(path, ".damaged");
-                tracing::warn!("the index {} is damaged ({why}): it is put aside as {} and made again", path.display(), aside.display());
+                tracing::warn!(
+                    "the index {} cannot be used ({why}): it is put aside as {} and made again",
+                    path.display(),
+                    aside.display()
+                );
                 std::fs::rename(path, &aside).map_err(|e| fail(format!("{why}, and renaming it fails: {e}")))?;
                 for tail in ["-wal", "-shm"] {
                     match std::fs::remove_file(suffixed(path, tail)) {
@@ -132,14 +156,14 @@ impl Index {
         Ok(Self { ops, reader: Arc::new(Mutex::new(reader)), broken })
     }
 
-    /// Adds a batch that the site has issued. Waits while the queue is full.
-    pub(crate) async fn add(&self, message: Id, blob: Id, batch: Arc<Batch>) {
-        let _ = self.ops.send(Op::Add { message, blob, batch }).await; // a writer that is gone has said why
+    /// Adds a batch that the site has issued, with its place among the ledger's payloads. Waits while the queue is full.
+    pub(crate) async fn add(&self, place: u64, batch: Arc<Batch>) {
+        let _ = self.ops.send(Op::Add { place, batch }).await; // a writer that is gone has said why
     }
 
-    /// Removes a batch whose message is void: its readings are anchored again by another.
-    pub(crate) async fn remove(&self, message: Id) {
-        let _ = self.ops.send(Op::Remove(message)).await;
+    /// The message of the batch that begins at offset `first` is void: its readings are anchored again by another.
+    pub(crate) async fn remove(&self, first: u64) {
+        let _ = self.ops.send(Op::Remove { first }).await;
     }
 
     /// Says that every batch of the ledger has been added.
@@ -166,51 +190,86 @@ impl Index {
         self.ask(|c| c.query_row("SELECT max(filling) FROM watermark", [], |r| r.get::<_, Option<i64>>(0))).await.map(|n| n != Some(0))
     }
 
-    /// Whether the batch of `message` is there.
+    /// Whether a batch is there, at this very place.
     ///
     /// # Errors
     /// [`IndexError::Read`].
-    pub(crate) async fn knows(&self, message: Id) -> Result<bool, IndexError> {
-        self.ask(move |c| c.prepare_cached("SELECT 1 FROM batches WHERE message = ?1")?.exists(params![message.0])).await
+    pub(crate) async fn knows(&self, batch: Listed) -> Result<bool, IndexError> {
+        let Listed { first, place } = batch;
+        let sql = "SELECT 1 FROM batches WHERE first = ?1 AND place = ?2";
+        self.ask(move |c| c.prepare_cached(sql)?.exists(params![signed(first), signed(place)])).await
     }
 
-    /// Where the reading of this id is anchored.
+    /// The last numbers under which each device's key signed a reading that was anchored here.
     ///
     /// # Errors
     /// [`IndexError::Read`].
-    pub(crate) async fn by_id(&self, id: Id) -> Result<Option<Row>, IndexError> {
-        self.ask(move |c| c.prepare_cached(&format!("{COLUMNS} WHERE id = ?1"))?.query_row(params![id.0], row).optional()).await
+    pub(crate) async fn taken(&self) -> Result<Vec<(PublicKey, u64)>, IndexError> {
+        self.ask(|c| {
+            let mut statement = c.prepare("SELECT key, number FROM signed")?;
+            let rows = statement.query_map([], |r| Ok((PublicKey(r.get(0)?), u64::from_be_bytes(r.get(1)?))))?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        })
+        .await
     }
 
-    /// Where the reading of this name is anchored; the first, if one device sent several for one time.
-    ///
-    /// # Errors
-    /// [`IndexError::Read`].
-    pub(crate) async fn by_name(&self, name: ReadingName) -> Result<Option<Row>, IndexError> {
-        let sql = "SELECT r.id, r.topic, r.time_us, r.message, r.leaf, r.blob FROM anchored a CROSS JOIN readings r
-            WHERE a.topic = (SELECT number FROM topics WHERE name = ?1) AND a.time_us = ?2 AND r.place = a.place
-            ORDER BY a.place LIMIT 1";
-        let (topic, time) = (name.topic.to_string(), signed(name.time_us));
-        self.ask(move |c| c.prepare_cached(sql)?.query_row(params![topic, time], row).optional()).await
-    }
-
-    /// The newest `limit` readings: of all in the order of their arrival, of one topic in the order of their time.
-    ///
-    /// # Errors
-    /// [`IndexError::Read`].
-    pub(crate) async fn newest(&self, limit: u32, topic: Option<DeviceTopic>) -> Result<Vec<Row>, IndexError> {
-        self.ask(move |c| match topic {
-            None => {
-                let mut statement = c.prepare_cached(&format!("{COLUMNS} ORDER BY place DESC LIMIT ?1"))?;
-                statement.query_map(params![limit], row)?.collect::<rusqlite::Result<Vec<Row>>>()
+    /// Where a reading of this id may be, as far as the newest drawers tell, or those of spans below `before`.
+    async fn candidates(&self, id: Id, before: Option<u64>) -> Result<Candidates, IndexError> {
+        self.ask(move |c| {
+            let highest = c.query_row("SELECT max(number) FROM drawers", [], |r| r.get::<_, Option<u64>>(0))?;
+            let end = highest.map_or(0, |number| drawers::span(number).saturating_add(1));
+            let end = before.map_or(end, |before| before.min(end));
+            let from = end.saturating_sub(SPANS_AT_ONCE);
+            let mut drawer = c.prepare_cached("SELECT entries FROM drawers WHERE number = ?1")?;
+            let mut batch = c.prepare_cached("SELECT first, place, readings FROM batches WHERE first <= ?1 ORDER BY first DESC LIMIT 1")?;
+            let mut readings = Vec::new();
+            for span in (from..end).rev() {
+                let entries: Option<Vec<u8>> = drawer.query_row(params![signed(drawers::number(span, &id))], |r| r.get(0)).optional()?;
+                for offset in drawers::offsets(span, &entries.unwrap_or_default(), &id) {
+                    readings.extend(holding(&mut batch, offset)?);
+                }
             }
-            Some(topic) => {
-                let sql = "SELECT r.id, r.topic, r.time_us, r.message, r.leaf, r.blob FROM anchored a CROSS JOIN readings r
-                    WHERE a.topic = (SELECT number FROM topics WHERE name = ?1) AND r.place = a.place
-                    ORDER BY a.time_us DESC, a.place DESC LIMIT ?2";
-                let mut statement = c.prepare_cached(sql)?;
-                statement.query_map(params![topic.to_string(), limit], row)?.collect::<rusqlite::Result<Vec<Row>>>()
-            }
+            Ok(Candidates { readings, next: (from > 0).then_some(from) })
+        })
+        .await
+    }
+
+    /// Batches that may hold a reading of this name, in the order of the log; the first of them, or of those after offset
+    /// `after`.
+    async fn named(&self, name: ReadingName, after: Option<u64>) -> Result<Vec<Listed>, IndexError> {
+        let sql = "SELECT s.first, b.place FROM spans s CROSS JOIN batches b
+            WHERE s.topic = ?1 AND s.last_us BETWEEN ?2 AND ?3 AND s.last_us - s.width_us <= ?2 AND s.first > ?4
+            AND b.first = s.first AND b.place >= 0 ORDER BY s.first LIMIT ?5";
+        let (topic, time, after) = (name.topic.to_string(), signed(name.time_us), after.map_or(-1, signed));
+        self.ask(move |c| {
+            let mut find = c.prepare_cached("SELECT number, widest_us FROM topics WHERE name = ?1")?;
+            let found: Option<(i64, i64)> = find.query_row(params![topic], |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
+            let Some((number, widest)) = found else { return Ok(Vec::new()) };
+            let mut statement = c.prepare_cached(sql)?;
+            let rows = statement.query_map(params![number, time, time.saturating_add(widest), after, BATCHES_AT_ONCE], listed)?;
+            rows.collect()
+        })
+        .await
+    }
+
+    /// The newest batches in the order of the log, or those before offset `before`.
+    async fn newest(&self, before: Option<u64>) -> Result<Vec<Listed>, IndexError> {
+        let sql = "SELECT first, place FROM batches WHERE first < ?1 AND place >= 0 ORDER BY first DESC LIMIT ?2";
+        let before = before.map_or(i64::MAX, signed);
+        self.ask(move |c| c.prepare_cached(sql)?.query_map(params![before, BATCHES_AT_ONCE], listed)?.collect()).await
+    }
+
+    /// The batches with the newest readings of a topic by their time, each with the time of the last; or those before a time
+    /// and offset.
+    async fn newest_of(&self, topic: &DeviceTopic, before: Option<(u64, u64)>) -> Result<Vec<(Listed, u64)>, IndexError> {
+        let sql = "SELECT s.first, b.place, s.last_us FROM spans s CROSS JOIN batches b
+            WHERE s.topic = (SELECT number FROM topics WHERE name = ?1) AND (s.last_us, s.first) < (?2, ?3)
+            AND b.first = s.first AND b.place >= 0 ORDER BY s.last_us DESC, s.first DESC LIMIT ?4";
+        let (topic, before) = (topic.to_string(), before.map_or((i64::MAX, i64::MAX), |(time, first)| (signed(time), signed(first))));
+        self.ask(move |c| {
+            let mut statement = c.prepare_cached(sql)?;
+            let rows = statement.query_map(params![topic, before.0, before.1, BATCHES_AT_ONCE], |r| Ok((listed(r)?, r.get(2)?)))?;
+            rows.collect()
         })
         .await
     }
@@ -237,22 +296,21 @@ fn suffixed(path: &Path, tail: &str) -> PathBuf {
 }
 
 /// Times and offsets as SQLite keeps integers. Both stay below 2^63: times end in the year 2200.
-fn signed(n: u64) -> i64 {
+pub(crate) fn signed(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-fn row(r: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
-    let bad = |column, why: String| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, why.into());
-    let topic: String = r.get(1)?;
-    let time: i64 = r.get(2)?;
-    Ok(Row {
-        id: Id(r.get(0)?),
-        topic: topic.parse().map_err(|e: protocol::TopicError| bad(1, e.to_string()))?,
-        time_us: u64::try_from(time).map_err(|e| bad(2, e.to_string()))?,
-        message: Id(r.get(3)?),
-        leaf: r.get(4)?,
-        blob: Id(r.get(5)?),
-    })
+fn listed(r: &rusqlite::Row<'_>) -> rusqlite::Result<Listed> {
+    Ok(Listed { first: r.get(0)?, place: r.get(1)? })
+}
+
+/// The batch that holds an offset, and the place in it; `None` if none does, or if it waits to be anchored again.
+fn holding(statement: &mut CachedStatement<'_>, offset: u64) -> rusqlite::Result<Option<(Listed, u32)>> {
+    let found =
+        statement.query_row(params![signed(offset)], |r| Ok((r.get::<_, u64>(0)?, r.get::<_, i64>(1)?, r.get::<_, u32>(2)?))).optional()?;
+    let Some((first, place, readings)) = found else { return Ok(None) };
+    let leaf = u32::try_from(offset.saturating_sub(first)).ok().filter(|leaf| *leaf < readings);
+    Ok(u64::try_from(place).ok().zip(leaf).map(|(place, leaf)| (Listed { first, place }, leaf)))
 }
 
 /// Opens or makes the file and checks it. The error is text: whatever it is, the file is put aside.
@@ -280,105 +338,4 @@ fn connect(path: &Path) -> Result<Connection, String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
-mod tests {
-    use super::*;
-    use protocol::{Reading, Value};
-
-    fn batch(first_offset: u64, values: &[u32]) -> Arc<Batch> {
-        let reading = |v: &u32| Reading {
-            topic: format!("z1/m{}/sense/power", v % 2).parse().unwrap(),
-            time_us: 1_000_000 + u64::from(*v),
-            sequence: None,
-            unit: None,
-            value: Value::Number(f64::from(*v)),
-        };
-        Arc::new(Batch { secret: [7; 32], first_offset, readings: values.iter().map(reading).collect() })
-    }
-
-    fn id(n: u8) -> Id {
-        Id([n; 32])
-    }
-
-    #[tokio::test]
-    async fn readings_are_found_by_id_and_by_name() {
-        let dir = tempfile::tempdir().unwrap();
-        let index = Index::open(&dir.path().join("index.sqlite")).unwrap();
-        let (first, second) = (batch(0, &[1, 2]), batch(2, &[3]));
-        index.add(id(1), id(11), first.clone()).await;
-        index.add(id(2), id(12), second.clone()).await;
-        index.flush().await.unwrap();
-        let two = &first.readings[1];
-        let row = index.by_id(two.id()).await.unwrap().unwrap();
-        assert_eq!((row.message, row.blob, row.leaf, row.time_us), (id(1), id(11), 1, two.time_us));
-        assert_eq!(index.by_name(two.name()).await.unwrap(), Some(row));
-        assert_eq!(index.by_id(id(9)).await.unwrap(), None);
-        let newest = index.newest(10, None).await.unwrap();
-        assert_eq!(newest.iter().map(|r| r.time_us).collect::<Vec<_>>(), [1_000_003, 1_000_002, 1_000_001]);
-        let odd = index.newest(1, Some("z1/m1/sense/power".parse().unwrap())).await.unwrap();
-        assert_eq!(odd.iter().map(|r| r.id).collect::<Vec<_>>(), [second.readings[0].id()]);
-        assert!(index.knows(id(2)).await.unwrap() && !index.knows(id(3)).await.unwrap());
-    }
-
-    #[tokio::test]
-    async fn a_batch_added_again_or_replaced_lists_nothing_twice() {
-        let dir = tempfile::tempdir().unwrap();
-        let index = Index::open(&dir.path().join("index.sqlite")).unwrap();
-        let body = batch(0, &[1, 2]);
-        index.add(id(1), id(11), body.clone()).await;
-        index.add(id(1), id(11), body.clone()).await;
-        index.remove(id(1)).await;
-        index.remove(id(5)).await;
-        index.add(id(2), id(12), body.clone()).await;
-        index.flush().await.unwrap();
-        let rows = index.newest(10, None).await.unwrap();
-        assert_eq!(rows.iter().map(|r| (r.message, r.leaf)).collect::<Vec<_>>(), [(id(2), 1), (id(2), 0)]);
-    }
-
-    #[tokio::test]
-    async fn it_survives_a_restart_and_knows_whether_it_was_filled() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("index.sqlite");
-        let index = Index::open(&path).unwrap();
-        assert!(index.is_filling().await.unwrap());
-        index.add(id(1), id(11), batch(0, &[1])).await;
-        index.filled().await;
-        index.flush().await.unwrap();
-        drop(index);
-        let index = Index::open(&path).unwrap();
-        assert!(!index.is_filling().await.unwrap());
-        assert_eq!(index.newest(10, None).await.unwrap().len(), 1);
-    }
-
-    #[tokio::test]
-    async fn a_damaged_file_is_put_aside() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("index.sqlite");
-        std::fs::write(&path, b"this is no database, however long one looks at it. ".repeat(100)).unwrap();
-        let index = Index::open(&path).unwrap();
-        assert!(index.is_filling().await.unwrap());
-        assert!(dir.path().join("index.sqlite.damaged").exists());
-        index.add(id(1), id(11), batch(0, &[1])).await;
-        index.flush().await.unwrap();
-        assert_eq!(index.newest(10, None).await.unwrap().len(), 1);
-    }
-
-    #[tokio::test]
-    async fn a_flipped_page_is_noticed() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("index.sqlite");
-        let many: Vec<u32> = (0..2000).collect();
-        {
-            let connection = connect(&path).unwrap();
-            let mut writer = Writer { connection, topics: HashMap::new(), broken: Arc::default() };
-            writer.write(&[Op::Add { message: id(1), blob: id(2), batch: batch(0, &many) }, Op::Filled]);
-        }
-        let mut bytes = std::fs::read(&path).unwrap();
-        let page = bytes.len() / 4096 / 2 * 4096;
-        bytes[page..page + 64].fill(0xee);
-        std::fs::write(&path, bytes).unwrap();
-        let index = Index::open(&path).unwrap();
-        assert!(index.is_filling().await.unwrap());
-        assert!(dir.path().join("index.sqlite.damaged").exists());
-    }
-}
+mod tests;

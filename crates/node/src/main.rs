@@ -19,12 +19,14 @@ mod bench;
 mod cli;
 mod config;
 mod demo;
+mod devices;
 mod http;
 mod index;
 mod joining;
 mod lock;
 mod metrics;
 mod site;
+mod things;
 mod values;
 
 use std::process::ExitCode;

@@ -3,7 +3,11 @@
 //! Most numbers are kept elsewhere (the replica, the log, the ingress) and copied when somebody asks; only the
 //! latencies are counted here as they happen.
 
+mod mqttsn;
+
 use crate::site::SiteStats;
+use mqtt::sn::GatewayStats;
+use mqttsn::MqttSnMetrics;
 use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -21,12 +25,16 @@ const LATENCY_BOUNDS_S: [f64; 14] = [0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 
 /// A counter for each reason.
 type ByReason = Family<[(&'static str, &'static str); 1], Counter>;
 
+/// A counter for each reason for which something of a kind was refused.
+type ByKind = Family<[(&'static str, &'static str); 2], Counter>;
+
 /// The registry and what is in it.
 pub(crate) struct Metrics {
     registry: Registry,
     latency: Histogram,
     ledger: LedgerMetrics,
     site: SiteMetrics,
+    mqttsn: MqttSnMetrics,
 }
 
 struct LedgerMetrics {
@@ -54,6 +62,7 @@ struct SiteMetrics {
     accepted: Counter,
     duplicates: Counter,
     rejected: Counter,
+    unbelieved: ByReason,
     refused: Counter,
     readings: Counter,
     anchored: Counter,
@@ -64,6 +73,66 @@ struct SiteMetrics {
     log_syncs: Counter,
     relay_dropped: Counter,
     notices_dropped: Counter,
+    access_refused: ByKind,
+    access_closed: Counter,
+    access_reloads: Counter,
+    access_reloads_failed: Counter,
+    tier: TierMetrics,
+}
+
+struct TierMetrics {
+    parent_connected: Gauge,
+    links_connected: Gauge,
+    queued: Gauge,
+    spool_bytes: Gauge,
+    connects: Counter,
+    spooled: Counter,
+    drained: Counter,
+    from_above: Counter,
+    from_below: Counter,
+    duplicates: Counter,
+    loops: Counter,
+    refused: Counter,
+    dropped: Counter,
+    missed: Counter,
+}
+
+impl TierMetrics {
+    fn new(r: &mut Registry) -> Self {
+        Self {
+            parent_connected: gauge(r, "tier_parent_connected", "1 while the parent broker can be reached"),
+            links_connected: gauge(r, "tier_links_connected", "Brokers below that are connected"),
+            queued: gauge(r, "tier_queued", "Publishes that wait for other brokers"),
+            spool_bytes: gauge(r, "tier_spool_bytes", "Bytes of these publishes on disk"),
+            connects: counter(r, "tier_connects", "Connections to the parent broker"),
+            spooled: counter(r, "tier_spooled", "Publishes kept for another broker"),
+            drained: counter(r, "tier_drained", "Publishes that another broker has acknowledged"),
+            from_above: counter(r, "tier_from_above", "Publishes taken from the parent broker"),
+            from_below: counter(r, "tier_from_below", "Publishes taken from brokers below"),
+            duplicates: counter(r, "tier_duplicates", "Repetitions from other brokers that were recognised"),
+            loops: counter(r, "tier_loops_refused", "Publishes refused because they came in a circle"),
+            refused: counter(r, "tier_refused", "Publishes not taken because they could not be kept; their senders have them"),
+            dropped: counter(r, "tier_dropped", "Publishes that the parent broker will never take"),
+            missed: counter(r, "tier_missed", "Readings deleted from the log before they could go to other brokers"),
+        }
+    }
+
+    fn copy(&self, tier: &mqtt::TierStats) {
+        set(&self.parent_connected, u64::from(tier.connected));
+        set(&self.links_connected, tier.links.iter().filter(|link| link.connected).count() as u64);
+        set(&self.queued, tier.queued_up.saturating_add(tier.links.iter().map(|link| link.queued).sum()));
+        set(&self.spool_bytes, tier.spool_bytes);
+        raise(&self.connects, tier.connects);
+        raise(&self.spooled, tier.spooled);
+        raise(&self.drained, tier.drained);
+        raise(&self.from_above, tier.from_above);
+        raise(&self.from_below, tier.from_below);
+        raise(&self.duplicates, tier.duplicates);
+        raise(&self.loops, tier.loops);
+        raise(&self.refused, tier.refused);
+        raise(&self.dropped, tier.dropped);
+        raise(&self.missed, tier.missed);
+    }
 }
 
 fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
@@ -88,6 +157,14 @@ impl Metrics {
         r.register("reading_latency_seconds", "From a publish being durable to its reading being confirmed here", latency.clone());
         let refusals = ByReason::default();
         r.register("messages_refused_by_reason", "Messages refused, by reason", refusals.clone());
+        let unbelieved = ByReason::default();
+        r.register("site_publishes_unbelieved", "Publishes whose device is not believed, by reason", unbelieved.clone());
+        let access_refused = ByKind::default();
+        r.register(
+            "site_access_refused",
+            "What the site's broker refused, by kind (connect, subscribe, publish) and reason",
+            access_refused.clone(),
+        );
         let ledger = LedgerMetrics {
             height: gauge(r, "milestone_height", "Height of the last milestone executed"),
             epoch: gauge(r, "epoch", "Epoch of the next milestone"),
@@ -111,7 +188,8 @@ impl Metrics {
             connected: gauge(r, "site_connected", "1 while publishes can arrive"),
             accepted: counter(r, "site_publishes_accepted", "Publishes stored"),
             duplicates: counter(r, "site_publishes_duplicate", "Publishes recognised as seen before"),
-            rejected: counter(r, "site_publishes_rejected", "Publishes with a malformed payload"),
+            rejected: counter(r, "site_publishes_rejected", "Publishes with a malformed payload, or whose device is not believed"),
+            unbelieved,
             refused: counter(r, "site_publishes_refused", "Publishes not acknowledged"),
             readings: counter(r, "site_readings_stored", "Readings stored"),
             anchored: counter(r, "site_readings_anchored", "Readings of the log that are in a message, ever"),
@@ -122,8 +200,14 @@ impl Metrics {
             log_syncs: counter(r, "site_log_syncs", "Groups written to the log, each with one sync"),
             relay_dropped: counter(r, "site_relay_dropped", "Processed copies dropped because nobody took them in time"),
             notices_dropped: counter(r, "site_notices_dropped", "Batches whose notices were dropped because the broker did not take them"),
+            access_refused,
+            access_closed: counter(r, "site_access_closed", "Connections closed because the right to be there ended"),
+            access_reloads: counter(r, "site_access_reloads", "Times that users, keys and certificates were read anew"),
+            access_reloads_failed: counter(r, "site_access_reloads_failed", "Times that they could not be used and the old ones stayed"),
+            tier: TierMetrics::new(r),
         };
-        Self { registry, latency, ledger, site }
+        let mqttsn = MqttSnMetrics::new(r);
+        Self { registry, latency, ledger, site, mqttsn }
     }
 
     /// Where a site counts its latencies, in seconds.
@@ -150,6 +234,11 @@ impl Metrics {
             text.push('\n');
         }
         text
+    }
+
+    /// Takes over what the MQTT-SN gateway has counted.
+    pub(crate) fn copy_gateway(&self, stats: &GatewayStats) {
+        self.mqttsn.copy(stats);
     }
 
     fn copy_ledger(&self, status: &Status) {
@@ -181,6 +270,12 @@ impl Metrics {
         raise(&m.accepted, stats.ingress.accepted);
         raise(&m.duplicates, stats.ingress.duplicates);
         raise(&m.rejected, stats.ingress.rejected);
+        let i = &stats.identity;
+        let reasons =
+            [("unknown", i.unknown), ("unsigned", i.unsigned), ("revoked", i.revoked), ("forged", i.forged), ("replayed", i.replayed)];
+        for (reason, count) in reasons {
+            raise(&m.unbelieved.get_or_create(&[("reason", reason)]), count);
+        }
         raise(&m.refused, stats.ingress.refused);
         raise(&m.readings, stats.ingress.readings);
         raise(&m.anchored, stats.anchored);
@@ -191,6 +286,15 @@ impl Metrics {
         raise(&m.log_syncs, stats.log.groups);
         raise(&m.relay_dropped, stats.relay_dropped);
         raise(&m.notices_dropped, stats.notices_dropped);
+        for (kind, reason, count) in &stats.access.refused {
+            raise(&m.access_refused.get_or_create(&[("kind", *kind), ("reason", *reason)]), *count);
+        }
+        raise(&m.access_closed, stats.access.closed);
+        raise(&m.access_reloads, stats.access.reloads);
+        raise(&m.access_reloads_failed, stats.access.reloads_failed);
+        if let Some(tier) = &stats.tier {
+            m.tier.copy(tier);
+        }
     }
 }
 
@@ -257,6 +361,13 @@ mod tests {
         has("wattle_messages_refused_by_reason_total{reason=\"future\"} 0");
         has("x 1");
         assert!(!text.contains("# EOF"));
+        let mut stats = GatewayStats { clients: 3, retries: 2, ..GatewayStats::default() };
+        stats.refused.insert("congestion", 4);
+        metrics.copy_gateway(&stats);
+        let text = metrics.render(None, None, "");
+        for line in ["wattle_mqttsn_clients 3", "wattle_mqttsn_retries_total 2", "wattle_mqttsn_refused_total{reason=\"congestion\"} 4"] {
+            assert!(text.lines().any(|l| l == line), "no line {line:?} in\n{text}");
+        }
         status.messages = 4; // a counter does not fall
         assert!(metrics.render(Some(&status), None, "").contains("wattle_messages_total 9"));
     }

@@ -27,8 +27,8 @@ pub(crate) use latency::LatencySummary;
 pub(crate) use recovery::{Recovered, fill_index, recover};
 pub(crate) use speaker::record;
 
-use crate::index::Index;
-use mqtt::{Broker, Ingress, IngressCounters, LogError, LogStats, SiteLog};
+use crate::index::{Index, Lookup};
+use mqtt::{Broker, IdentityCounters, Ingress, IngressCounters, LogError, LogStats, SiteLog};
 use prometheus_client::metrics::histogram::Histogram;
 use protocol::{DecodeError, DeviceTopic, Id, Name, Reading};
 use queue::Shared;
@@ -151,8 +151,14 @@ pub(crate) struct SiteStats {
     pub(crate) connected: bool,
     /// Copies that the broker dropped because nobody took them in time.
     pub(crate) relay_dropped: u64,
+    /// What the broker's access control refused.
+    pub(crate) access: mqtt::AccessReport,
+    /// The broker's place in the tree of brokers, if it has one.
+    pub(crate) tier: Option<mqtt::TierStats>,
     /// What became of publishes since this node started.
     pub(crate) ingress: IngressCounters,
+    /// Of the publishes that were rejected, those whose device was not believed.
+    pub(crate) identity: IdentityCounters,
     /// Readings of the log that are in a message, ever.
     pub(crate) anchored: u64,
     /// Readings of the log that are confirmed, ever.
@@ -207,6 +213,7 @@ pub(crate) struct Site {
     feed: broadcast::Sender<Arc<Confirmation>>,
     dropped: Arc<AtomicU64>,
     index: Index,
+    lookup: Lookup,
 }
 
 /// The tasks of a site.
@@ -236,6 +243,7 @@ pub(crate) fn start(parts: SiteParts, recovered: Recovered) -> (Site, SiteTasks)
         feed: feed.clone(),
         dropped: dropped.clone(),
         index: index.clone(),
+        lookup: Lookup::new(index.clone(), ledger.clone()),
     };
     let issuer = issuer::Issuer {
         ledger: ledger.clone(),
@@ -272,6 +280,12 @@ impl Site {
         &self.index
     }
 
+    /// Finds readings.
+    #[must_use]
+    pub(crate) const fn lookup(&self) -> &Lookup {
+        &self.lookup
+    }
+
     /// Confirmations from now on.
     #[must_use]
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<Confirmation>> {
@@ -296,7 +310,10 @@ impl Site {
             broker: self.broker.as_ref().map(|b| b.address()),
             connected: self.broker.as_ref().is_some_and(|b| b.connected()),
             relay_dropped: self.broker.as_ref().map_or(0, |b| b.dropped()),
+            access: self.broker.as_ref().map(|b| b.access()).unwrap_or_default(),
+            tier: self.broker.as_ref().and_then(|b| b.tier()),
             ingress: self.ingress.counters(),
+            identity: self.ingress.identities().map(mqtt::Identities::counters).unwrap_or_default(),
             anchored,
             confirmed,
             cache_pending: self.log.end().saturating_sub(confirmed),

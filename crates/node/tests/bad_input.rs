@@ -38,7 +38,8 @@ fn what_cannot_be_understood() {
         assert!(help.stdout.contains(word), "{help:?}");
     }
     help.ok();
-    let asking = ["receipt", "verify", "status", "messages", "milestones", "readings", "check", "validators", "wallet", "light"];
+    let asking =
+        ["receipt", "verify", "status", "messages", "milestones", "readings", "check", "validators", "wallet", "light", "pipeline"];
     let doing = ["demo", "init", "up", "replay", "validator", "delegate", "undelegate", "withdraw"];
     for command in asking.iter().chain(&doing).copied() {
         let text = run(&[command, "--help"]).ok();

@@ -14,13 +14,16 @@
 //! Made to be small: topics and units once, times as differences.
 //! ```text
 //! version=1 | secret[32] | first offset | topics[] | units[] | count |
-//! count × ( topic# | zigzag(time − previous time) | unit#+1 or 0 | sequence? | value )
+//! count × ( topic# | zigzag(time − previous time) | unit#+1 or 0 | mark | sequence? | value | device? )
+//! mark:   0 no sequence | 1 a sequence | 2 a sequence, and signed by its device
+//! device: key# | key [32] if it is the first reading of that key | signature [64]
 //! ```
+//! Keys are numbered as they come, from 0; so a batch without signed readings has no trace of them.
 
 use crate::codec::{Decode, DecodeError, Encode, Reader, put_bytes, put_varint, unzigzag, zigzag};
-use crate::keys::Id;
+use crate::keys::{Id, PublicKey, Signature};
 use crate::limits::BATCH_READINGS_MAX;
-use crate::reading::{Reading, Value, unit};
+use crate::reading::{DeviceSignature, Reading, Value, unit};
 use crate::topic::DeviceTopic;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -93,6 +96,7 @@ fn intern<T: Clone + PartialEq>(table: &mut Vec<T>, item: &T) -> u64 {
 impl Encode for Batch {
     fn encode_to(&self, out: &mut Vec<u8>) {
         let (mut topics, mut units): (Vec<DeviceTopic>, Vec<String>) = (Vec::new(), Vec::new());
+        let mut keys: Vec<PublicKey> = Vec::new();
         let mut rows = Vec::new();
         let mut previous = 0u64;
         for reading in &self.readings {
@@ -103,11 +107,20 @@ impl Encode for Batch {
             match reading.sequence {
                 None => rows.push(0),
                 Some(n) => {
-                    rows.push(1);
+                    rows.push(if reading.signed.is_some() { 2 } else { 1 });
                     put_varint(&mut rows, n);
                 }
             }
             reading.value.encode_to(&mut rows);
+            // a signed reading has a sequence
+            if let Some(signed) = reading.signed.as_ref().filter(|_| reading.sequence.is_some()) {
+                let known = keys.len();
+                put_varint(&mut rows, intern(&mut keys, &signed.key));
+                if keys.len() > known {
+                    signed.key.encode_to(&mut rows);
+                }
+                signed.signature.encode_to(&mut rows);
+            }
         }
         out.push(VERSION);
         out.extend_from_slice(&self.secret);
@@ -119,6 +132,21 @@ impl Encode for Batch {
         put_varint(out, self.readings.len() as u64);
         out.extend_from_slice(&rows);
     }
+}
+
+/// Takes a device's signature; `keys` are those that came before.
+fn device_signature(reader: &mut Reader<'_>, keys: &mut Vec<PublicKey>) -> Result<DeviceSignature, DecodeError> {
+    let what = "a device key's index";
+    let index = usize::try_from(reader.varint(what)?).map_err(|_| DecodeError::Invalid(what))?;
+    if index == keys.len() {
+        let key = PublicKey::decode_from(reader)?;
+        if keys.contains(&key) {
+            return Err(DecodeError::NonCanonical("a batch's device keys"));
+        }
+        keys.push(key);
+    }
+    let key = *keys.get(index).ok_or(DecodeError::Invalid(what))?;
+    Ok(DeviceSignature { key, signature: Signature::decode_from(reader)? })
 }
 
 impl Decode for Batch {
@@ -136,6 +164,7 @@ impl Decode for Batch {
         }
         let count = reader.length(BATCH_READINGS_MAX, 6, "a batch's readings")?;
         let (mut readings, mut previous) = (Vec::with_capacity(count), 0u64);
+        let mut keys = Vec::new();
         let pick = |n: u64, what| usize::try_from(n).map_err(|_| DecodeError::Invalid(what));
         for _ in 0..count {
             let topic = topics.get(pick(reader.varint("a topic's index")?, "a topic's index")?);
@@ -146,8 +175,15 @@ impl Decode for Batch {
                 0 => None,
                 n => Some(units.get(pick(n - 1, "a unit's index")?).ok_or(DecodeError::Invalid("a unit's index"))?.clone()),
             };
-            let sequence = if reader.flag("a sequence")? { Some(reader.varint("a sequence")?) } else { None };
-            readings.push(Reading { topic, time_us, sequence, unit, value: Value::decode_from(reader)? });
+            let mark = reader.byte("a sequence")?;
+            let sequence = match mark {
+                0 => None,
+                1 | 2 => Some(reader.varint("a sequence")?),
+                _ => return Err(DecodeError::NonCanonical("a sequence")),
+            };
+            let value = Value::decode_from(reader)?;
+            let signed = if mark == 2 { Some(device_signature(reader, &mut keys)?) } else { None };
+            readings.push(Reading { topic, time_us, sequence, unit, value, signed });
         }
         let batch = Self { secret, first_offset, readings };
         // tables could be written in other orders or with strangers in them: one form only

@@ -20,16 +20,20 @@ pub const BATCH_BYTES_MAX: usize = 1 << 20;
 pub const ORDERS_MAX: usize = 16;
 /// Bytes of a validator's address.
 pub const ADDRESS_BYTES_MAX: usize = 128;
-/// Bytes of an encoded order: keys, State, signature, a name and an address.
+/// Bytes of an encoded order: keys, State, signature, names, an address or the keys of gateways.
 pub const ORDER_BYTES_MAX: usize = 512;
+/// Gateways that a site may name: nodes that anchor its devices' readings.
+pub const GATEWAYS_MAX: usize = 8;
 /// Bytes of encoded evidence.
 pub const EVIDENCE_BYTES_MAX: usize = 512;
 /// Wallets with a balance in a genesis.
 pub const WALLETS_MAX: usize = 4096;
 /// Handovers in a receipt: epochs before the one whose committee certified it.
 pub const HANDOVERS_MAX: usize = 4096;
-/// Bytes of one level of a topic: a site, a device, a data type.
+/// Bytes of one level of a topic: a device, a data type; and of a site's name with all its levels.
 pub const NAME_BYTES_MAX: usize = 64;
+/// Levels of a site's name.
+pub const SITE_LEVELS_MAX: usize = 4;
 /// Bytes of a reading's text or byte value.
 pub const VALUE_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a unit's symbol.
@@ -46,12 +50,15 @@ pub const CUT_MESSAGES_MAX: usize = 16 * 1024;
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of an encoded milestone.
 pub const MILESTONE_BYTES_MAX: usize = 16 * 1024;
-/// Bytes of an encoded reading.
-pub const READING_BYTES_MAX: usize = 3 * (NAME_BYTES_MAX + 1) + VALUE_BYTES_MAX + UNIT_BYTES_MAX + 64;
+/// Bytes of an encoded reading, its device's key and signature included.
+pub const READING_BYTES_MAX: usize = 3 * (NAME_BYTES_MAX + 1) + VALUE_BYTES_MAX + UNIT_BYTES_MAX + 160;
 
 const _: () = assert!(PARENTS_MAX * 32 + VOTES_MAX * 32 + SHARES_MAX * 40 + DATA_BYTES_MAX + 512 <= MESSAGE_BYTES_MAX);
 const _: () = assert!(PARENTS_MAX * 32 + VOTES_MAX * 32 + ORDERS_MAX * ORDER_BYTES_MAX + EVIDENCE_BYTES_MAX + 512 <= MESSAGE_BYTES_MAX);
 const _: () = assert!(1 + 2 * 32 + 1 + (NAME_BYTES_MAX + 1) + 1 + (ADDRESS_BYTES_MAX + 2) + 64 <= ORDER_BYTES_MAX);
+const _: () = assert!(1 + 2 * 32 + 1 + (NAME_BYTES_MAX + 1) + 1 + GATEWAYS_MAX * 32 + 64 <= ORDER_BYTES_MAX);
+// a device is registered: two names, role, key and possession, a Thing Description's hash
+const _: () = assert!(1 + 2 * 32 + 1 + 2 * (NAME_BYTES_MAX + 1) + 1 + 97 + 33 + 64 <= ORDER_BYTES_MAX);
 const _: () = assert!(TIPS_MAX * 32 + COMMITTEE_MAX * 32 + 512 <= MILESTONE_BYTES_MAX);
 const _: () = assert!(READING_BYTES_MAX <= BATCH_BYTES_MAX);
 const _: () = assert!(TIPS_MAX >= PARENTS_MAX);

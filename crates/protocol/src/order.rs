@@ -1,4 +1,4 @@
-//! An order: what a wallet tells the ledger to do with its stake.
+//! An order: what a wallet tells the ledger to do with its stake, its site and its devices.
 //!
 //! ```text
 //! version=1 u8 | wallet [32] | state [32] | action | signature [64]
@@ -7,6 +7,12 @@
 //!         2 Delegate:   validator [32] | amount
 //!         3 Undelegate: validator [32] | amount
 //!         4 Withdraw:   validator [32]
+//!         5 Site:       name | gateways n ≤ 8 × [32]
+//!         6 RegisterDevice: device | role u8 | credential? | thing [32]?
+//!         7 RotateDevice:   device | credential
+//!         8 DescribeDevice: device | thing [32]?
+//!         9 RevokeDevice:   device
+//! device: site | ID      credential: key [32] | possession [64]      (device.rs)
 //! ```
 //! - The signature is the wallet's, over everything before it, under `"wattle/order/v1/" ‖ network id`.
 //! - The id is `SHA-256("wattle/order/v1" ‖ everything before the signature)`.
@@ -19,6 +25,7 @@
 
 use crate::address::Address;
 use crate::codec::{Decode, DecodeError, Encode, Reader, put_varint};
+use crate::device::{Credential, DeviceName, Role, gateways, put_gateways};
 use crate::keys::{Id, NetworkId, PublicKey, SecretKey, Signature};
 use crate::topic::Name;
 use alloc::vec::Vec;
@@ -59,6 +66,44 @@ pub enum Action {
         /// From whom it was undelegated.
         validator: PublicKey,
     },
+    /// Claims a site that nobody has, or says something else about the wallet's own.
+    Site {
+        /// The site.
+        site: Name,
+        /// The nodes that anchor its devices' readings, strictly ascending, at most [`crate::limits::GATEWAYS_MAX`]; none
+        /// says nothing about them.
+        gateways: Vec<PublicKey>,
+    },
+    /// Enters a device of the wallet's site into the registry. A site that nobody has becomes the wallet's.
+    RegisterDevice {
+        /// The device.
+        device: DeviceName,
+        /// What it does for itself.
+        role: Role,
+        /// Its key; none for [`Role::Unsigned`].
+        credential: Option<Credential>,
+        /// The hash of its Thing Description ([`crate::device::thing_hash`]).
+        thing: Option<Id>,
+    },
+    /// Gives a device another key.
+    RotateDevice {
+        /// The device.
+        device: DeviceName,
+        /// The new key.
+        credential: Credential,
+    },
+    /// Says what a device's Thing Description is.
+    DescribeDevice {
+        /// The device.
+        device: DeviceName,
+        /// The hash of it; none if it has none any more.
+        thing: Option<Id>,
+    },
+    /// Ends a device's registration and its key, for good.
+    RevokeDevice {
+        /// The device.
+        device: DeviceName,
+    },
 }
 
 impl Encode for Action {
@@ -90,8 +135,48 @@ impl Encode for Action {
                 out.push(4);
                 validator.encode_to(out);
             }
+            Self::Site { site, gateways } => {
+                out.push(5);
+                site.encode_to(out);
+                put_gateways(out, gateways);
+            }
+            Self::RegisterDevice { device, role, credential, thing } => {
+                out.push(6);
+                device.encode_to(out);
+                role.encode_to(out);
+                put_option(out, credential.as_ref());
+                put_option(out, thing.as_ref());
+            }
+            Self::RotateDevice { device, credential } => {
+                out.push(7);
+                device.encode_to(out);
+                credential.encode_to(out);
+            }
+            Self::DescribeDevice { device, thing } => {
+                out.push(8);
+                device.encode_to(out);
+                put_option(out, thing.as_ref());
+            }
+            Self::RevokeDevice { device } => {
+                out.push(9);
+                device.encode_to(out);
+            }
         }
     }
+}
+
+fn put_option(out: &mut Vec<u8>, value: Option<&impl Encode>) {
+    match value {
+        None => out.push(0),
+        Some(value) => {
+            out.push(1);
+            value.encode_to(out);
+        }
+    }
+}
+
+fn option<T: Decode>(reader: &mut Reader<'_>, what: &'static str) -> Result<Option<T>, DecodeError> {
+    if reader.flag(what)? { Ok(Some(T::decode_from(reader)?)) } else { Ok(None) }
 }
 
 /// Takes an amount above 0.
@@ -114,6 +199,18 @@ impl Decode for Action {
             2 => Ok(Self::Delegate { validator: PublicKey::decode_from(reader)?, amount: amount(reader)? }),
             3 => Ok(Self::Undelegate { validator: PublicKey::decode_from(reader)?, amount: amount(reader)? }),
             4 => Ok(Self::Withdraw { validator: PublicKey::decode_from(reader)? }),
+            5 => Ok(Self::Site { site: Name::decode_site(reader)?, gateways: gateways(reader)? }),
+            6 => Ok(Self::RegisterDevice {
+                device: DeviceName::decode_from(reader)?,
+                role: Role::decode_from(reader)?,
+                credential: option(reader, "a device's key")?,
+                thing: option(reader, "a Thing Description's hash")?,
+            }),
+            7 => Ok(Self::RotateDevice { device: DeviceName::decode_from(reader)?, credential: Credential::decode_from(reader)? }),
+            8 => {
+                Ok(Self::DescribeDevice { device: DeviceName::decode_from(reader)?, thing: option(reader, "a Thing Description's hash")? })
+            }
+            9 => Ok(Self::RevokeDevice { device: DeviceName::decode_from(reader)? }),
             tag => Err(DecodeError::UnknownTag { what: "an order's action", tag }),
         }
     }

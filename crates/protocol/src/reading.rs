@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! version=1 | site | ID | direction | data type | time µs u64 | sequence? | unit? | value
+//! version=2 | the same, with a sequence | device's key [32] | device's signature [64]
 //! value: 0 number f64 | 1 boolean u8 | 2 text | 3 bytes        (lengths LEB128, integers big-endian)
 //! ```
+//! Version 2 is a reading that its device signed ([`crate::signed`]); the signature is over version 1 of it.
 //! Numbers are finite; zero is written `+0`. So two readings are the same reading exactly if their bytes are.
 
 use crate::codec::{Decode, DecodeError, Encode, Reader, put_bytes, put_varint};
-use crate::keys::Id;
+use crate::keys::{Id, NetworkId, PublicKey, Signature};
 use crate::limits::{UNIT_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::topic::DeviceTopic;
 use alloc::string::String;
@@ -15,7 +17,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 
-const VERSION: u8 = 1;
+const UNSIGNED: u8 = 1;
+const SIGNED: u8 = 2;
 
 /// What was measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,6 +94,15 @@ impl Decode for Value {
     }
 }
 
+/// A device's signature of a reading, and the key it is by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceSignature {
+    /// The device's key when it signed. Whose key that is, the registry on the ledger says.
+    pub key: PublicKey,
+    /// Its signature of [`Reading::content`].
+    pub signature: Signature,
+}
+
 /// One value that a device published.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
@@ -104,25 +116,21 @@ pub struct Reading {
     pub unit: Option<String>,
     /// The value; texts and bytes of at most [`VALUE_BYTES_MAX`].
     pub value: Value,
+    /// The device's signature, if it signs. Then it also has a sequence.
+    pub signed: Option<DeviceSignature>,
 }
 
 impl Reading {
-    /// The hash that names this reading.
+    /// The encoding without the signature: what a device signs, and all of a reading that is not signed.
     #[must_use]
-    pub fn id(&self) -> Id {
-        Id::hash(&[b"wattle/reading/v1", &self.encode()])
+    pub fn content(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(96);
+        self.content_to(UNSIGNED, &mut out);
+        out
     }
 
-    /// `site/ID/type@time`.
-    #[must_use]
-    pub fn name(&self) -> ReadingName {
-        ReadingName { topic: self.topic.clone(), time_us: self.time_us }
-    }
-}
-
-impl Encode for Reading {
-    fn encode_to(&self, out: &mut Vec<u8>) {
-        out.push(VERSION);
+    fn content_to(&self, version: u8, out: &mut Vec<u8>) {
+        out.push(version);
         self.topic.encode_to(out);
         out.extend_from_slice(&self.time_us.to_be_bytes());
         match self.sequence {
@@ -141,18 +149,61 @@ impl Encode for Reading {
         }
         self.value.encode_to(out);
     }
+
+    /// Whether it is signed, and the signature is that key's for this network.
+    #[must_use]
+    pub fn is_authentic(&self, network: &NetworkId) -> bool {
+        self.signed.is_some_and(|s| s.key.verify(&crate::signed::namespace(network), &self.content(), &s.signature))
+    }
+
+    /// The hash that names this reading.
+    #[must_use]
+    pub fn id(&self) -> Id {
+        Id::hash(&[b"wattle/reading/v1", &self.encode()])
+    }
+
+    /// `site/ID/type@time`.
+    #[must_use]
+    pub fn name(&self) -> ReadingName {
+        ReadingName { topic: self.topic.clone(), time_us: self.time_us }
+    }
+}
+
+impl Encode for Reading {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        match &self.signed {
+            None => self.content_to(UNSIGNED, out),
+            Some(DeviceSignature { key, signature }) => {
+                self.content_to(SIGNED, out);
+                key.encode_to(out);
+                signature.encode_to(out);
+            }
+        }
+    }
 }
 
 impl Decode for Reading {
     fn decode_from(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        reader.version(VERSION, "a reading's version")?;
-        Ok(Self {
+        let signed = match reader.byte("a reading's version")? {
+            UNSIGNED => false,
+            SIGNED => true,
+            tag => return Err(DecodeError::UnknownTag { what: "a reading's version", tag }),
+        };
+        let mut reading = Self {
             topic: DeviceTopic::decode_from(reader)?,
             time_us: reader.u64("a reading's time")?,
             sequence: if reader.flag("a reading's sequence")? { Some(reader.varint("a reading's sequence")?) } else { None },
             unit: if reader.flag("a unit")? { Some(unit(reader)?) } else { None },
             value: Value::decode_from(reader)?,
-        })
+            signed: None,
+        };
+        if signed {
+            if reading.sequence.is_none() {
+                return Err(DecodeError::Invalid("a signed reading's sequence"));
+            }
+            reading.signed = Some(DeviceSignature { key: PublicKey::decode_from(reader)?, signature: Signature::decode_from(reader)? });
+        }
+        Ok(reading)
     }
 }
 

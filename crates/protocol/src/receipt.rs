@@ -85,6 +85,9 @@ pub enum ReceiptError {
     /// The reading is not in the batch.
     #[error("the reading is not in the batch that the message anchors")]
     Reading,
+    /// The reading bears a signature of a device that is not that key's.
+    #[error("the device's signature of the reading does not hold")]
+    Device,
     /// The message is not in the milestone.
     #[error("the message is not among those that the milestone confirms")]
     NotConfirmed,
@@ -142,6 +145,9 @@ impl Receipt {
         let leaf = blinded_leaf(&self.salt, &crate::Encode::encode(&self.reading));
         if !merkle::verify(&leaf, u64::from(self.leaf_index), u64::from(*count), &self.batch_path, root) {
             return Err(ReceiptError::Reading);
+        }
+        if self.reading.signed.is_some() && !self.reading.is_authentic(&network) {
+            return Err(ReceiptError::Device);
         }
         let message_leaf = Milestone::message_leaf(&self.message.id());
         if !merkle::verify(

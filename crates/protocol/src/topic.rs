@@ -9,10 +9,11 @@
 //! | `root/cache/<site>/pending` | cache | ledger node |
 //! | `root/fog/<site>/rejected` | fog processor | operators (ours) |
 //!
-//! `x = site/ID/type`, `type = sense/<dataType>` or `act/<dataType>`.
+//! `x = site/ID/type`, `type = sense/<dataType>` or `act/<dataType>`. A site of a hierarchy has a name of several levels,
+//! `site = aggregation/local` (the paper's §3.3): `x` is read from its end, where the number of levels is fixed.
 
 use crate::codec::{Decode, DecodeError, Encode, Reader, put_bytes};
-use crate::limits::NAME_BYTES_MAX;
+use crate::limits::{NAME_BYTES_MAX, SITE_LEVELS_MAX};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
@@ -31,9 +32,15 @@ pub enum NameError {
     /// `/`, `+`, `#`, `@`, a control character, or `$` at the start.
     #[error("it holds {0:?}, which has a meaning of its own in topics")]
     Character(char),
+    /// A site with more than [`SITE_LEVELS_MAX`] levels.
+    #[error("it has {0} levels, the limit is {SITE_LEVELS_MAX}")]
+    TooManyLevels(usize),
+    /// A level of a site that is `sense` or `act`: the end of a topic could not be told from it.
+    #[error("a level of a site cannot be 'sense' or 'act'")]
+    Reserved,
 }
 
-/// One level of a topic: a site, a device or a data type.
+/// One level of a topic: a device or a data type; or the name of a site, which may have several levels.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(String);
 
@@ -54,6 +61,38 @@ impl Name {
             return Err(NameError::Character(c));
         }
         Ok(Self(text.to_string()))
+    }
+
+    /// Checks the name of a site: one level, or up to [`SITE_LEVELS_MAX`] parted by `/`, such as `aggregation/local`. All of
+    /// it has at most [`NAME_BYTES_MAX`] bytes. In a name of several levels none is `sense` or `act`.
+    ///
+    /// # Errors
+    /// [`NameError`] if a level is not a name, or the whole is too long.
+    pub fn site(text: &str) -> Result<Self, NameError> {
+        if !text.contains('/') {
+            return Self::new(text);
+        }
+        if text.len() > NAME_BYTES_MAX {
+            return Err(NameError::TooLong(text.len()));
+        }
+        for level in text.split('/') {
+            Self::new(level)?;
+            if level == Direction::Sense.as_str() || level == Direction::Act.as_str() {
+                return Err(NameError::Reserved);
+            }
+        }
+        match text.split('/').count() {
+            levels if levels > SITE_LEVELS_MAX => Err(NameError::TooManyLevels(levels)),
+            _ => Ok(Self(text.to_string())),
+        }
+    }
+
+    /// Reads the name of a site, which is encoded as any name.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if it ends too early, or is no site's name by [`Name::site`].
+    pub fn decode_site(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Self::site(reader.text(NAME_BYTES_MAX, "a name")?).map_err(|_| DecodeError::Invalid("a name"))
     }
 
     /// The text.
@@ -108,7 +147,7 @@ impl Direction {
 /// `x` of the paper: `site/ID/sense/<dataType>` or `site/ID/act/<dataType>`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceTopic {
-    /// The place.
+    /// The place, by [`Name::site`].
     pub site: Name,
     /// The device's ID within the site.
     pub device: Name,
@@ -127,15 +166,15 @@ impl fmt::Display for DeviceTopic {
 impl FromStr for DeviceTopic {
     type Err = TopicError;
     fn from_str(s: &str) -> Result<Self, TopicError> {
-        let mut levels = s.split('/');
-        let (Some(site), Some(device), Some(direction), Some(data_type), None) =
-            (levels.next(), levels.next(), levels.next(), levels.next(), levels.next())
+        // from the end: a site may have several levels
+        let mut levels = s.rsplitn(4, '/');
+        let (Some(data_type), Some(direction), Some(device), Some(site)) = (levels.next(), levels.next(), levels.next(), levels.next())
         else {
             return Err(TopicError::Shape);
         };
         let name = |level, text| Name::new(text).map_err(|why| TopicError::Name { level, why });
         Ok(Self {
-            site: name("site", site)?,
+            site: Name::site(site).map_err(|why| TopicError::Name { level: "site", why })?,
             device: name("device ID", device)?,
             direction: match direction {
                 "sense" => Direction::Sense,
@@ -162,7 +201,7 @@ impl Encode for DeviceTopic {
 impl Decode for DeviceTopic {
     fn decode_from(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
-            site: Name::decode_from(reader)?,
+            site: Name::decode_site(reader)?,
             device: Name::decode_from(reader)?,
             direction: match reader.byte("a direction")? {
                 0 => Direction::Sense,
@@ -226,12 +265,13 @@ impl fmt::Display for Topic {
 impl FromStr for Topic {
     type Err = TopicError;
     fn from_str(s: &str) -> Result<Self, TopicError> {
-        let site = |text| Name::new(text).map_err(|why| TopicError::Name { level: "site", why });
+        let site = |text| Name::site(text).map_err(|why| TopicError::Name { level: "site", why });
         let rest = s.strip_prefix("root/").ok_or(TopicError::Shape)?;
         let (area, rest) = rest.split_once('/').ok_or(TopicError::Shape)?;
-        match (area, rest.split_once('/')) {
+        match (area, rest.rsplit_once('/')) {
             ("device", _) => rest.parse().map(Self::Device),
-            ("fog", Some((name, "rejected"))) => site(name).map(Self::Rejected),
+            // `rejected` may also be a data type; then the level before it is a direction
+            ("fog", Some((name, "rejected"))) if rest.parse::<DeviceTopic>().is_err() => site(name).map(Self::Rejected),
             ("fog", _) => rest.parse().map(Self::Fog),
             ("node", Some((name, "tangle"))) => site(name).map(Self::Tangle),
             ("node", Some((name, "active"))) => site(name).map(Self::Active),

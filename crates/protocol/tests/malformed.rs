@@ -13,8 +13,8 @@ use protocol::limits::{
 };
 use protocol::{
     Action, Batch, Body, Committee, CommitteeError, Decode, DecodeError, DeviceTopic, Encode, Evidence, Finalization, Handover, Head, Id,
-    Message, Milestone, Name, NameError, Order, Parameters, PublicKey, Reading, ReadingName, Share, Signature, Topic, TopicError,
-    Validator, Value,
+    Message, Milestone, Name, NameError, Order, Parameters, PublicKey, Reading, ReadingName, Share, Signature, SignedReading, Topic,
+    TopicError, Validator, Value,
 };
 use std::fmt::Debug;
 
@@ -145,6 +145,10 @@ fn truncation_at_every_byte_and_trailing_bytes() {
     truncated(&sample::handover());
     truncated(&sample::genesis().parameters);
     sample::orders().iter().for_each(truncated);
+    sample::device_orders().iter().for_each(truncated);
+    sample::signed_readings().iter().for_each(truncated);
+    sample::envelopes().iter().for_each(truncated);
+    truncated(&sample::signed_batch());
     sample::evidence().iter().for_each(truncated);
     truncated(&sample::finalization(Id([1; 32]), &[0, 1, 2, 3]));
 }
@@ -337,12 +341,15 @@ fn lists_out_of_order_or_with_one_twice() {
 #[test]
 fn tags_and_versions_of_another_time() {
     let unknown = |what, tag| DecodeError::UnknownTag { what, tag };
-    assert_eq!(error::<Reading>(&[2]), unknown("a reading's version", 2));
+    assert_eq!(error::<Reading>(&[3]), unknown("a reading's version", 3));
     assert_eq!(error::<Batch>(&[0]), unknown("a batch's version", 0));
     assert_eq!(error::<Message>(&[1]), unknown("a message's version", 1));
     assert_eq!(error::<Head>(&[3]), unknown("a head's version", 3));
     assert_eq!(error::<Order>(&[2]), unknown("an order's version", 2));
-    assert_eq!(error::<Action>(&[5]), unknown("an order's action", 5));
+    assert_eq!(error::<Action>(&[10]), unknown("an order's action", 10));
+    let role = concat(&[&[6], &prefixed(b"plant"), &prefixed(b"meter"), &[4]]);
+    assert_eq!(error::<Action>(&role), unknown("a device's role", 4));
+    assert_eq!(error::<SignedReading>(&[0xf7, b'w', b'r', 2]), unknown("an envelope's version", 2));
     assert_eq!(error::<Evidence>(&[2]), unknown("evidence", 2));
     assert_eq!(error::<Evidence>(&concat(&[&[1], &[0; 32], &[2]])), unknown("a phase", 2));
     assert_eq!(error::<Milestone>(&[0xff]), unknown("a milestone's version", 0xff));
@@ -404,6 +411,53 @@ fn batches_with_tables_in_another_form() {
     assert_eq!(refused(&one_topic(), &[0], &rows(&[&far])), DecodeError::Invalid("a unit's index"));
 }
 
+/// A signed reading has a number, and the keys of a batch's devices stand in one form.
+#[test]
+fn signed_readings_in_another_form() {
+    let unnumbered = concat(&[&[2], &reading_topic(), &[0; 8], &[0], &[0], &[1, 1], &[7; 96]]);
+    assert_eq!(error::<Reading>(&unnumbered), DecodeError::Invalid("a signed reading's sequence"));
+    assert_eq!(error::<SignedReading>(&[0; 80]), DecodeError::Invalid("an envelope's beginning"));
+    let batch =
+        |rows: &[&[u8]]| Batch::decode(&batch_with(&[0], &one_topic(), &[0], &concat(&[&varint(rows.len() as u64), &rows.concat()])));
+    let row = |device: &[u8]| concat(&[&[0, 0, 0, 2, 9, 1, 1], device, &[6; 64]]);
+    let (one, other) = (concat(&[&[0], &[7; 32]]), concat(&[&[1], &[8; 32]]));
+    assert_eq!(batch(&[&row(&one), &row(&[0]), &row(&other), &row(&[1])]).map(|b| b.readings.len()), Ok(4));
+    assert_eq!(batch(&[&row(&[1])]), Err(DecodeError::Invalid("a device key's index")), "none came before");
+    assert_eq!(batch(&[&row(&other)]), Err(DecodeError::Invalid("a device key's index")), "a number is left out");
+    let again = concat(&[&[1], &[7; 32]]);
+    assert_eq!(batch(&[&row(&one), &row(&again)]), Err(DecodeError::NonCanonical("a batch's device keys")), "one key, two numbers");
+    assert_eq!(batch(&[&concat(&[&[0, 0, 0, 3, 9, 1, 1]])]), Err(DecodeError::NonCanonical("a sequence")));
+}
+
+/// R-10, TIER-1: a site may have several levels; a topic is read from its end, and written as it was read.
+#[test]
+fn sites_of_several_levels() {
+    for site in ["agg2/loc1", "a/b/c/d", "sense", "x"] {
+        assert_eq!(Name::site(site).unwrap().as_str(), site);
+        let topics =
+            ["device/S/ID1/sense/type1", "fog/S/ID1/act/rejected", "fog/S/rejected", "node/S/tangle", "node/S/active", "cache/S/pending"];
+        for topic in topics.map(|t| format!("root/{}", t.replace('S', site))) {
+            assert_eq!(topic.parse::<Topic>().unwrap().to_string(), topic);
+        }
+    }
+    let topic: DeviceTopic = "agg2/loc1/ID1/sense/type1".parse().unwrap();
+    assert_eq!((topic.site.as_str(), topic.device.as_str()), ("agg2/loc1", "ID1"));
+    assert_eq!(DeviceTopic::decode(&topic.encode()).unwrap(), topic);
+    let claim = Action::Site { site: topic.site.clone(), gateways: vec![] };
+    assert_eq!(Action::decode(&claim.encode()), Ok(claim));
+    let order = |site: &[u8]| concat(&[&[5], &prefixed(site), &[0]]);
+    assert_eq!(error::<Action>(&order(b"a/sense")), DecodeError::Invalid("a name"));
+    // other names have one level
+    let named = Action::Register { name: topic.site, address: None };
+    assert_eq!(error::<Action>(&named.encode()), DecodeError::Invalid("a name"));
+    assert_eq!(Name::site("a/b/c/d/e"), Err(NameError::TooManyLevels(5)));
+    assert_eq!(Name::site("a/sense"), Err(NameError::Reserved));
+    assert_eq!(Name::site("a//b"), Err(NameError::Empty));
+    assert_eq!(Name::site("/a"), Err(NameError::Empty));
+    assert_eq!(Name::site("a/#"), Err(NameError::Character('#')));
+    assert_eq!(Name::site(&format!("a/{}", "b".repeat(63))), Err(NameError::TooLong(65)));
+}
+
 #[test]
 fn names_and_topics() {
     assert_eq!(Name::new(""), Err(NameError::Empty));
@@ -421,7 +475,6 @@ fn names_and_topics() {
         "root/device",
         "root/device/",
         "root/device/a/b/sense",
-        "root/device/a/b/sense/t/x",
         "Root/device/a/b/sense/t",
         "/root/device/a/b/sense/t",
         "root/node/a",
@@ -431,7 +484,9 @@ fn names_and_topics() {
     ] {
         assert_eq!(shape.parse::<Topic>(), Err(TopicError::Shape), "{shape}");
     }
-    assert_eq!("root/device/a/b/smell/t".parse::<Topic>(), Err(TopicError::Direction));
+    for direction in ["root/device/a/b/smell/t", "root/device/a/b/sense/t/x"] {
+        assert_eq!(direction.parse::<Topic>(), Err(TopicError::Direction), "{direction}");
+    }
     let name = |level, why| Err(TopicError::Name { level, why });
     assert_eq!("root/device//b/sense/t".parse::<Topic>(), name("site", NameError::Empty));
     assert_eq!("root/device/a/+/sense/t".parse::<Topic>(), name("device ID", NameError::Character('+')));

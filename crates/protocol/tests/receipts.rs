@@ -55,6 +55,28 @@ fn a_receipt_proves_what_it_says() {
     }
 }
 
+/// the device's signature is inside the leaf, and checked with the rest.
+#[test]
+fn a_receipt_shows_the_device_s_signature_and_it_is_checked() {
+    let batch = sample::signed_batch();
+    for index in 0..batch.readings.len() as u32 {
+        let receipt = Receipt::from_json(&sample::receipt_of(&batch, index).to_json()).unwrap();
+        let verified = verify(&receipt).unwrap();
+        let keys = [sample::device_key(), sample::key(15)].map(|key| key.public_key());
+        let expected = [Some(keys[0]), None, Some(keys[1]), Some(keys[0])][index as usize];
+        assert_eq!(verified.reading.signed.map(|s| s.key), expected, "reading {index}");
+    }
+    // a node that anchors a signature that does not hold gives a receipt that does not hold
+    let mut forged = batch.clone();
+    forged.readings[0].value = Value::Number(1.0);
+    assert_eq!(verify(&sample::receipt_of(&forged, 0)), Err(ReceiptError::Device));
+    assert!(verify(&sample::receipt_of(&forged, 1)).is_ok(), "its neighbours are as they were");
+    // nor can the signature be taken off afterwards
+    let mut stripped = sample::signed_receipt();
+    stripped.reading.signed = None;
+    assert_eq!(verify(&stripped), Err(ReceiptError::Reading));
+}
+
 #[test]
 fn every_reading_of_the_batch_has_a_receipt() {
     let batch = sample::batch();

@@ -11,8 +11,9 @@ use proptest::test_runner::TestCaseResult;
 use protocol::codec::{Reader, put_varint, unzigzag, zigzag};
 use protocol::limits::CUT_MESSAGES_MAX;
 use protocol::{
-    Action, Ballot, Batch, Body, Decode, DeviceTopic, Direction, Encode, Evidence, Finalization, Handover, Head, Id, Message, Milestone,
-    Name, NetworkId, Order, Parameters, Phase, PublicKey, Reading, ReadingName, SecretKey, Share, Signature, Topic, Unsigned, Value, Vote,
+    Action, Ballot, Batch, Body, Credential, Decode, DeviceName, DeviceSignature, DeviceTopic, Direction, Encode, Evidence, Finalization,
+    Handover, Head, Id, Message, Milestone, Name, NetworkId, Order, Parameters, Phase, PublicKey, Reading, ReadingName, Role, SecretKey,
+    Share, Signature, SignedReading, Topic, Unsigned, Value, Vote,
 };
 use std::fmt::Debug;
 
@@ -57,12 +58,13 @@ fn value() -> impl Strategy<Value = Value> {
 
 fn reading() -> impl Strategy<Value = Reading> {
     let unit = option::of(prop_oneof![Just("W".to_string()), "\\PC{0,4}"]);
-    (topic(), any::<u64>(), option::of(any::<u64>()), unit, value()).prop_map(|(topic, time_us, sequence, unit, value)| Reading {
-        topic,
-        time_us,
-        sequence,
-        unit,
-        value,
+    // some keys come again, as those of a batch's devices do
+    let key = prop_oneof![Just(PublicKey([1; 32])), Just(PublicKey([2; 32])), public_key()];
+    let signed = option::of((key, signature()).prop_map(|(key, signature)| DeviceSignature { key, signature }));
+    (topic(), any::<u64>(), option::of(any::<u64>()), unit, value(), signed).prop_map(|(topic, time_us, sequence, unit, value, signed)| {
+        // what is signed has a sequence
+        let signed = signed.filter(|_| sequence.is_some());
+        Reading { topic, time_us, sequence, unit, value, signed }
     })
 }
 
@@ -95,8 +97,34 @@ fn order() -> impl Strategy<Value = Order> {
         (public_key(), 1u64..).prop_map(|(validator, amount)| Action::Delegate { validator, amount }),
         (public_key(), 1u64..).prop_map(|(validator, amount)| Action::Undelegate { validator, amount }),
         public_key().prop_map(|validator| Action::Withdraw { validator }),
+        (name(), btree_set(public_key(), 0..=8))
+            .prop_map(|(site, gateways)| Action::Site { site, gateways: gateways.into_iter().collect() }),
+        (device_name(), prop::sample::select(Role::ALL.to_vec()), option::of(credential()), option::of(id()))
+            .prop_map(|(device, role, credential, thing)| Action::RegisterDevice { device, role, credential, thing }),
+        (device_name(), credential()).prop_map(|(device, credential)| Action::RotateDevice { device, credential }),
+        (device_name(), option::of(id())).prop_map(|(device, thing)| Action::DescribeDevice { device, thing }),
+        device_name().prop_map(|device| Action::RevokeDevice { device }),
     ];
     (public_key(), id(), action, signature()).prop_map(|(wallet, state, action, signature)| Order { wallet, state, action, signature })
+}
+
+fn device_name() -> impl Strategy<Value = DeviceName> {
+    (name(), name()).prop_map(|(site, device)| DeviceName { site, device })
+}
+
+fn credential() -> impl Strategy<Value = Credential> {
+    (public_key(), signature()).prop_map(|(key, possession)| Credential { key, possession })
+}
+
+fn envelope() -> impl Strategy<Value = SignedReading> {
+    let unit = option::of(prop_oneof![Just("W".to_string()), "\\PC{0,4}"]);
+    (any::<u64>(), any::<u64>(), unit, value(), signature()).prop_map(|(time_us, sequence, unit, value, signature)| SignedReading {
+        time_us,
+        sequence,
+        unit,
+        value,
+        signature,
+    })
 }
 
 fn head() -> impl Strategy<Value = Head> {
@@ -236,6 +264,11 @@ proptest! {
         let up_to_sequence = signed.len() - 32;
         prop_assert_eq!(&signed[..up_to_sequence], &bytes[..up_to_sequence]);
         prop_assert_eq!(&signed[up_to_sequence..], &Id::hash(&[&bytes[up_to_sequence..bytes.len() - 64]]).0[..]);
+    }
+
+    #[test]
+    fn an_envelope(envelope in envelope(), edits in edits()) {
+        both_ways(&envelope, &edits)?;
     }
 
     #[test]

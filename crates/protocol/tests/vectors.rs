@@ -9,10 +9,12 @@
 mod sample;
 
 use protocol::batch::salt;
+use protocol::device::{site_id, thing_hash};
 use protocol::finalization::consensus_namespace;
 use protocol::order::{first_state, next_state};
 use protocol::{
-    Batch, Decode, Encode, Evidence, Finalization, Genesis, Handover, Head, Message, Milestone, Order, Parameters, Reading, Receipt, merkle,
+    Batch, Decode, Encode, Evidence, Finalization, Genesis, Handover, Head, Message, Milestone, Order, Parameters, Reading, Receipt,
+    SignedReading, merkle,
 };
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -55,8 +57,9 @@ fn computed() -> Value {
     let (orders, wallet) = (sample::orders(), sample::wallet().public_key());
     let first = first_state(&genesis.network(), &wallet);
     let next = next_state(&first, &orders[0].id());
-    let readings: Vec<Value> =
-        batch.readings.iter().map(|r| json!({"bytes": hex(r.encode()), "id": r.id().to_string(), "name": r.name().to_string()})).collect();
+    let reading = |r: &Reading| json!({"bytes": hex(r.encode()), "id": r.id().to_string(), "name": r.name().to_string()});
+    let readings: Vec<Value> = batch.readings.iter().map(reading).collect();
+    let signed_readings: Vec<Value> = sample::signed_readings().iter().map(reading).collect();
     json!({
         "format": "wattle-wire-v2",
         "genesis": {
@@ -66,6 +69,18 @@ fn computed() -> Value {
         },
         "wallet": {"key": wallet.to_string(), "first_state": first.to_string(), "next_state": next.to_string()},
         "orders": orders.iter().map(|o| json!({"bytes": hex(o.encode()), "id": o.id().to_string()})).collect::<Vec<_>>(),
+        "device_orders": sample::device_orders().iter().map(|o| json!({"bytes": hex(o.encode()), "id": o.id().to_string()})).collect::<Vec<_>>(),
+        "device": {
+            "name": sample::device().to_string(),
+            "id": sample::device().id().to_string(),
+            "site_id": site_id(&sample::device().site).to_string(),
+            "key": sample::device_key().public_key().to_string(),
+            "thing": thing_hash(b"{}").to_string(),
+        },
+        "envelopes": sample::envelopes().iter().map(|e| hex(e.encode())).collect::<Vec<_>>(),
+        "signed_readings": signed_readings,
+        "signed_batch": {"bytes": hex(sample::signed_batch().encode()), "root": merkle::root(&sample::signed_batch().leaves()).to_string()},
+        "signed_receipt": sample::signed_receipt().to_json(),
         "evidence": sample::evidence().iter().map(|e| json!({"bytes": hex(e.encode()), "offence": e.offence().id.to_string()})).collect::<Vec<_>>(),
         "handover": hex(sample::handover().encode()),
         "readings": readings,
@@ -125,6 +140,20 @@ fn the_stored_bytes_decode_to_the_values_they_were_made_of() {
         assert_eq!(decoded, order);
         assert!(decoded.verify(&network));
     }
+    for (stored, order) in v["device_orders"].as_array().unwrap().iter().zip(sample::device_orders()) {
+        let decoded = Order::decode(&unhex(&stored["bytes"])).unwrap();
+        assert_eq!(decoded, order);
+        assert!(decoded.verify(&network));
+    }
+    for (stored, envelope) in v["envelopes"].as_array().unwrap().iter().zip(sample::envelopes()) {
+        assert_eq!(SignedReading::decode(&unhex(stored)).unwrap(), envelope);
+    }
+    for (stored, reading) in v["signed_readings"].as_array().unwrap().iter().zip(sample::signed_readings()) {
+        let decoded = Reading::decode(&unhex(&stored["bytes"])).unwrap();
+        assert_eq!(decoded, reading);
+        assert!(decoded.is_authentic(&network));
+    }
+    assert_eq!(Batch::decode(&unhex(&v["signed_batch"]["bytes"])).unwrap(), sample::signed_batch());
     for (stored, evidence) in v["evidence"].as_array().unwrap().iter().zip(sample::evidence()) {
         let decoded = Evidence::decode(&unhex(&stored["bytes"])).unwrap();
         assert_eq!(decoded, evidence);
@@ -140,7 +169,7 @@ fn the_stored_bytes_decode_to_the_values_they_were_made_of() {
     let finalization = Finalization::decode(&unhex(&v["finalization"]["bytes"])).unwrap();
     let genesis = Genesis::from_json(v["genesis"]["json"].as_str().unwrap()).unwrap();
     finalization.verify(&genesis.network(), &genesis.committee).unwrap();
-    for receipt in ["receipt", "anchored_receipt", "handed_over_receipt"] {
+    for receipt in ["receipt", "anchored_receipt", "handed_over_receipt", "signed_receipt"] {
         Receipt::from_json(v[receipt].as_str().unwrap()).unwrap().verify(&genesis).unwrap();
     }
 }

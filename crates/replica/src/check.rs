@@ -9,7 +9,7 @@ use self::blobs::Layout;
 use crate::core::history;
 use crate::replica::archive;
 use crate::state::State;
-use crate::store::{Confirmation, CutRecord, SECTION, Store, Table};
+use crate::store::{Confirmation, CutRecord, SECTION, Store, Table, split_payload};
 use crate::wire::{self, Block, Certificate, Digest, Scheme};
 use commonware_cryptography::{Digestible as _, certificate::Verifier as _};
 use commonware_runtime::{Runner as _, Supervisor as _, buffer::paged::CacheRef, tokio};
@@ -49,11 +49,11 @@ impl CheckReport {
 
 /// Checks the storage of the replica with prefix `"node"` in `directory`, which no process may be using.
 /// Changes nothing; needs room for a copy in the temporary directory. Hands each batch that this node anchored
-/// to `batches`, with the message that names it, so that a caller can compare what it keeps of them.
+/// to `batches`, with its place among the node's payloads, so that a caller can compare what it keeps of them.
 ///
 /// # Errors
 /// What kept it from checking at all: no copy could be made.
-pub fn check(directory: &Path, genesis: &Genesis, batches: &mut dyn FnMut(Id, &Batch)) -> Result<CheckReport, String> {
+pub fn check(directory: &Path, genesis: &Genesis, batches: &mut dyn FnMut(u64, &Batch)) -> Result<CheckReport, String> {
     let copy =
         tempfile::Builder::new().prefix("wattle-check-").tempdir().map_err(|e| format!("no temporary directory can be made: {e}"))?;
     let files = copy_tree(directory, copy.path()).map_err(|e| format!("{} cannot be copied: {e}", directory.display()))?;
@@ -131,13 +131,19 @@ impl<'a> Replay<'a> {
         self.state.absorb(changes);
     }
 
-    const fn rules(&self, epoch: u64) -> Rules<'_> {
-        Rules { network: &self.network, subnet: self.genesis.subnet, epoch, parameters: &self.genesis.parameters }
+    const fn rules(&self, m: &Milestone) -> Rules<'_> {
+        Rules {
+            network: &self.network,
+            subnet: self.genesis.subnet,
+            epoch: m.epoch,
+            height: m.height,
+            parameters: &self.genesis.parameters,
+        }
     }
 
     fn apply(&mut self, message: &Message, m: &Milestone, report: &mut CheckReport) {
         let mut overlay = Overlay::new(&self.state);
-        match ledger::apply(&mut overlay, &self.rules(m.epoch), message) {
+        match ledger::apply(&mut overlay, &self.rules(m), message) {
             Err(why) => report.damage(format!("milestone {}: {why}", m.height)),
             Ok(_) => {
                 let changes = overlay.into_changes();
@@ -148,7 +154,7 @@ impl<'a> Replay<'a> {
 
     fn remember(&mut self, void: &[Message], m: &Milestone, report: &mut CheckReport) {
         let mut overlay = Overlay::new(&self.state);
-        match ledger::remember(&mut overlay, &self.rules(m.epoch), void) {
+        match ledger::remember(&mut overlay, &self.rules(m), void) {
             Err(why) => report.damage(format!("milestone {}: {why}", m.height)),
             Ok(()) => {
                 let changes = overlay.into_changes();
@@ -159,11 +165,14 @@ impl<'a> Replay<'a> {
 
     fn close(&mut self, m: &Milestone, committee: &[PublicKey]) {
         let mut overlay = Overlay::new(&self.state);
-        ledger::close_epoch(&mut overlay, &self.rules(m.epoch), committee);
+        ledger::close_epoch(&mut overlay, &self.rules(m), committee);
         let changes = overlay.into_changes();
         self.take(changes);
     }
 }
+
+/// What messages anchor: by their index the id, and the payload's digest.
+type Anchors = BTreeMap<u64, (Id, Id)>;
 
 type Milestones = prunable::Archive<EightCap, tokio::Context, Digest, Arc<Block>>;
 type Certificates = prunable::Archive<EightCap, tokio::Context, Digest, Certificate>;
@@ -183,7 +192,7 @@ impl<'a> Checker<'a> {
         let config = archive("node", "certificates", &cache, Scheme::certificate_codec_config_unbounded());
         Ok(Self {
             genesis,
-            store: Store::open(&context, "node", &cache, SECTION).await.map_err(|e| text(&e))?,
+            store: Store::open(&context, "node", &cache, SECTION, Id([0; 32])).await.map_err(|e| text(&e))?,
             state: State::open(context.child("state"), "node", &cache, genesis).await.map_err(|e| text(&e))?,
             certificates: Certificates::init(context.child("certificates"), config).await.map_err(|e| text(&e))?,
             milestones: Milestones::init(context.child("milestones"), archive("node", "milestones", &cache, ()))
@@ -192,18 +201,20 @@ impl<'a> Checker<'a> {
         })
     }
 
-    async fn run(&self, report: &mut CheckReport, batches: &mut dyn FnMut(Id, &Batch)) -> Result<(), String> {
-        let messages = self.messages(report).await;
-        self.payloads(report, &messages, batches).await;
+    async fn run(&self, report: &mut CheckReport, batches: &mut dyn FnMut(u64, &Batch)) -> Result<(), String> {
+        let (messages, anchors) = self.messages(report).await;
+        self.payloads(report, &anchors, batches).await;
         self.cuts(report, &messages).await;
         self.certificates(report).await;
         Ok(())
     }
 
-    /// Every message decodes, is its issuer's, and has its parents before it. Gives what each anchors.
-    async fn messages(&self, report: &mut CheckReport) -> BTreeMap<Id, Option<Id>> {
+    /// Every message decodes, is its issuer's, and has its parents before it. Gives their ids, and by its index what each
+    /// anchors.
+    async fn messages(&self, report: &mut CheckReport) -> (BTreeSet<Id>, Anchors) {
         let network = self.genesis.network();
-        let mut known = BTreeMap::from([(protocol::Unsigned::root(network), None)]);
+        let mut known = BTreeSet::from([protocol::Unsigned::root(network)]);
+        let mut anchors = Anchors::new();
         // what a pruned or joined node has begins somewhere
         let first = self.store.messages.first().unwrap_or(0);
         let whole = first == 0 && !self.joined().await;
@@ -212,37 +223,39 @@ impl<'a> Checker<'a> {
             if let Err(why) = message.verify(&network, self.genesis.subnet) {
                 report.damage(format!("message {index} ({}): {why}", message.id()));
             }
-            if let Some(parent) = message.parents.iter().find(|p| whole && !known.contains_key(*p)) {
+            if let Some(parent) = message.parents.iter().find(|p| whole && !known.contains(*p)) {
                 report.damage(format!("message {index} ({}): its parent {parent} is missing", message.id()));
             }
-            let blob = match &message.body {
-                Body::Readings { blob, .. } => Some(*blob),
-                _ => None,
-            };
-            known.insert(message.id(), blob);
+            if let Body::Readings { blob, .. } = &message.body {
+                anchors.insert(index, (message.id(), *blob));
+            }
+            known.insert(message.id());
             report.messages += 1;
         }
-        known
+        (known, anchors)
     }
 
     /// Every payload is the one its message names.
-    async fn payloads(&self, report: &mut CheckReport, messages: &BTreeMap<Id, Option<Id>>, batches: &mut dyn FnMut(Id, &Batch)) {
+    async fn payloads(&self, report: &mut CheckReport, anchors: &Anchors, batches: &mut dyn FnMut(u64, &Batch)) {
         for index in self.store.payloads.first().unwrap_or(0)..self.store.payloads.next() {
             let Some(record) = self.bytes(&self.store.payloads, "payload", index, report).await else { continue };
-            let Some((id, payload)) = record.split_first_chunk::<32>() else {
-                report.damage(format!("payload {index} is cut short"));
-                continue;
+            let (message, payload) = match split_payload(&record) {
+                Ok(parts) => parts,
+                Err(why) => {
+                    report.damage(format!("payload {index}: {why}"));
+                    continue;
+                }
             };
             report.payloads += 1;
-            match messages.get(&Id(*id)) {
-                Some(Some(blob)) if *blob != Batch::blob_digest(payload) => {
-                    report.damage(format!("payload {index} is not the one that message {} names", Id(*id)))
-                }
-                Some(_) => match Batch::decode(payload) {
-                    Ok(batch) => batches(Id(*id), &batch),
-                    Err(why) => report.damage(format!("payload {index} of message {} cannot be read: {why}", Id(*id))),
+            let digest = Batch::blob_digest(payload);
+            let written = self.store.payloads.has(digest).await.unwrap_or(false);
+            match anchors.get(&message) {
+                _ if !written => report.damage(format!("payload {index} is not the one that was written")),
+                Some((id, blob)) if *blob == digest => match Batch::decode(payload) {
+                    Ok(batch) => batches(index, &batch),
+                    Err(why) => report.damage(format!("payload {index} of message {id} cannot be read: {why}")),
                 },
-                None => report.notes.push(format!("payload {index} has no message: a crash came between; nobody was told of it")),
+                _ => report.notes.push(format!("payload {index} has no message: a crash came between; nobody was told of it")),
             }
         }
     }
@@ -254,7 +267,7 @@ impl<'a> Checker<'a> {
 
     /// The milestones executed: one chain, in the tree of history, with the messages and the state that they say. Where
     /// a node has everything, the ledger is applied once more from the beginning.
-    async fn cuts(&self, report: &mut CheckReport, messages: &BTreeMap<Id, Option<Id>>) {
+    async fn cuts(&self, report: &mut CheckReport, messages: &BTreeSet<Id>) {
         let mut parent = self.genesis.milestone().digest();
         let mut range = merkle::Range::default();
         range.push(Milestone::history_leaf(&parent));
@@ -282,7 +295,7 @@ impl<'a> Checker<'a> {
             let Some(cut) = self.read::<CutRecord>(&self.store.cuts, "what a milestone confirmed", h, report).await else { return };
             let holds = [
                 (m.messages_root == Milestone::root_of_messages(&cut.counted), "its messages are not those of its root"),
-                (!whole || cut.counted.iter().chain(&cut.void).all(|id| messages.contains_key(id)), "a message it confirmed is missing"),
+                (!whole || cut.counted.iter().chain(&cut.void).all(|id| messages.contains(id)), "a message it confirmed is missing"),
                 (cut.counted.iter().chain(&cut.void).all(|id| seen.insert(*id)), "a message it confirmed was confirmed before"),
             ];
             for (_, why) in holds.iter().filter(|(ok, _)| !ok) {

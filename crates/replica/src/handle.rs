@@ -1,7 +1,9 @@
 //! The replica as the rest of the process sees it: a cheap handle, plain types, nothing of the engine.
 
+mod registry;
 mod stakes;
 
+pub use registry::{DEVICES_AT_ONCE_MAX, DeviceRecord, SiteChanges};
 pub use stakes::{EpochRecord, OrderRefusal, StakeRecord, ValidatorRecord, WalletRecord};
 
 use crate::core::{Request, Requests};
@@ -43,6 +45,21 @@ pub enum IssueError {
     /// The payload handed in is not the one the body names.
     #[error("the payload is not the one that the body names")]
     Payload,
+}
+
+/// What became of a message of this node, and of the payload handed in with it.
+pub(crate) struct Issued {
+    pub(crate) message: Id,
+    pub(crate) place: Option<u64>,
+}
+
+/// A batch that this node has anchored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anchored {
+    /// The message.
+    pub message: Id,
+    /// The batch's place among this node's payloads ([`Handle::own_payload`]).
+    pub place: u64,
 }
 
 /// Why there is no evidence of a message's confirmation.
@@ -272,6 +289,19 @@ impl Handle {
     /// # Errors
     /// [`IssueError`]; then nothing was issued.
     pub async fn issue(&self, body: Body, payload: Option<Vec<u8>>) -> Result<Id, IssueError> {
+        self.issued(body, payload).await.map(|issued| issued.message)
+    }
+
+    /// As [`Handle::issue`], of a body that names a payload: also tells where the payload is.
+    ///
+    /// # Errors
+    /// [`IssueError`]; then nothing was issued.
+    pub async fn anchor(&self, body: Body, payload: Vec<u8>) -> Result<Anchored, IssueError> {
+        let Issued { message, place } = self.issued(body, Some(payload)).await?;
+        place.map(|place| Anchored { message, place }).ok_or(IssueError::Payload)
+    }
+
+    async fn issued(&self, body: Body, payload: Option<Vec<u8>>) -> Result<Issued, IssueError> {
         self.ask(|reply| Request::Issue { body, payload, reply }).await.unwrap_or(Err(IssueError::Stopped))
     }
 
@@ -306,6 +336,11 @@ impl Handle {
     /// A payload this node stored, by its BLAKE3 digest.
     pub async fn payload(&self, blob: Id) -> Option<Vec<u8>> {
         self.ask(|reply| Request::Payload { blob, reply }).await.flatten()
+    }
+
+    /// The payload at a place among this node's own, and its message; `None` if one of them is no longer here.
+    pub async fn own_payload(&self, place: u64) -> Option<OwnPayload> {
+        self.ask(|reply| Request::OwnPayload { place, reply }).await.flatten()
     }
 
     /// This node's own payloads from the newest down, at most `limit` (and 1000), those before place `before` if

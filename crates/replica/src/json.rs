@@ -9,6 +9,7 @@ use protocol::receipt::Anchor;
 use protocol::{Decode, DecodeError, Encode, Genesis, Handover, Id, Milestone, PublicKey};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
+use std::str::FromStr;
 use thiserror::Error;
 
 /// The `format` field of a state proof.
@@ -167,7 +168,18 @@ fn key_text(key: &Key) -> String {
         Key::Offence(id) => format!("offence/{id}"),
         Key::Epoch => "epoch".to_owned(),
         Key::Void(issuer, sequence) => format!("void/{issuer}/{sequence}"),
+        Key::Site(site) => format!("site/{site}"),
+        Key::Device(device) => format!("device/{device}"),
+        Key::DeviceKey(key) => format!("device-key/{key}"),
+        Key::SiteDevice(site, number) => format!("site-device/{site}/{number}"),
+        Key::SiteChange(site, slot) => format!("site-change/{site}/{slot}"),
     }
+}
+
+/// A number in its shortest form.
+fn count<T: FromStr + ToString>(text: &str) -> Result<T, JsonError> {
+    let number = text.parse::<T>().ok().filter(|number| number.to_string() == text);
+    number.ok_or(JsonError::Part { part: "the key", why: DecodeError::Invalid("its number") })
 }
 
 fn key(text: &str) -> Result<Key, JsonError> {
@@ -187,6 +199,11 @@ fn key(text: &str) -> Result<Key, JsonError> {
         ["void", issuer, sequence] => {
             Key::Void(public(issuer)?, number(sequence).ok_or_else(|| wrong(DecodeError::Invalid("its sequence")))?)
         }
+        ["site", site] => Key::Site(site.parse::<Id>().map_err(wrong)?),
+        ["device", device] => Key::Device(device.parse::<Id>().map_err(wrong)?),
+        ["device-key", key] => Key::DeviceKey(public(key)?),
+        ["site-device", site, number] => Key::SiteDevice(site.parse::<Id>().map_err(wrong)?, count(number)?),
+        ["site-change", site, slot] => Key::SiteChange(site.parse::<Id>().map_err(wrong)?, count(slot)?),
         _ => return Err(wrong(DecodeError::Invalid("its kind"))),
     })
 }
@@ -319,14 +336,21 @@ mod tests {
             Key::Epoch,
             Key::Void(a, 0),
             Key::Void(a, u64::MAX),
+            Key::Site(id),
+            Key::Device(id),
+            Key::DeviceKey(a),
+            Key::SiteDevice(id, 0),
+            Key::SiteDevice(id, u32::MAX),
+            Key::SiteChange(id, 255),
         ];
         for k in keys {
             assert_eq!(key(&key_text(&k)), Ok(k));
         }
-        let more = [format!("wallet/{a}/{b}"), format!("Wallet/{a}"), format!("void/{a}"), format!("void/{a}/01"), format!("void/{a}/+1")];
-        for bad in
-            ["", "totals/", "wallet", "wallet/", "wallet/01", "offence/x", "void/"].into_iter().chain(more.iter().map(String::as_str))
-        {
+        let void = [format!("void/{a}"), format!("void/{a}/01"), format!("void/{a}/+1")];
+        let (two, capital) = (format!("wallet/{a}/{b}"), format!("Wallet/{a}"));
+        let numbers = ["", "+1", "01", "-1", "256"].map(|n| format!("site-change/{id}/{n}"));
+        let odd = ["", "totals/", "wallet", "wallet/", "wallet/01", "offence/x", "site/plant", "void/", two.as_str(), capital.as_str()];
+        for bad in odd.into_iter().chain(numbers.iter().chain(&void).map(String::as_str)) {
             assert!(key(bad).is_err(), "{bad}");
         }
     }

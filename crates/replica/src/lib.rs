@@ -49,8 +49,8 @@ pub use check::{CheckReport, check};
 #[doc(hidden)]
 pub use defences::Defences;
 pub use handle::{
-    Confirmed, EpochRecord, Event, Evidence, EvidenceError, Handle, IssueError, MessageRecord, MilestoneRecord, OrderRefusal, OwnPayload,
-    StakeRecord, Standing, Status, ValidatorRecord, WalletRecord,
+    Anchored, Confirmed, DEVICES_AT_ONCE_MAX, DeviceRecord, EpochRecord, Event, Evidence, EvidenceError, Handle, IssueError, MessageRecord,
+    MilestoneRecord, OrderRefusal, OwnPayload, SiteChanges, StakeRecord, Standing, Status, ValidatorRecord, WalletRecord,
 };
 pub use json::{HEAD_FORMAT, JsonError, STATE_FORMAT, TRUSTED_FORMAT};
 pub use laboratory::{Laboratory, LaboratoryConfig, LaboratoryError};

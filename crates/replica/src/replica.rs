@@ -30,7 +30,7 @@ use commonware_storage::{archive::prunable, translator::EightCap};
 use commonware_utils::channel::mpsc;
 use commonware_utils::sync::Notify;
 use commonware_utils::{NZDuration, NZU16, NZU64, NZUsize};
-use protocol::{Genesis, SecretKey, finalization::consensus_namespace};
+use protocol::{Genesis, Id, SecretKey, finalization::consensus_namespace};
 use rand_core::CryptoRng;
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -212,8 +212,9 @@ where
     let cache = CacheRef::new(NZU16!(4096), NZUsize!(1024));
     let first = Digested::compute(Block(genesis.milestone()), &Sequential).await;
 
-    join(&context, &genesis, &prefix, &cache, section, &joining).await?;
-    let store = Store::open(&context.child("core"), &prefix, &cache, section).await?;
+    let secret = Id::hash(&[b"wattle/keys of tables", &key.to_seed()]);
+    join(&context, &genesis, &prefix, &cache, section, secret, &joining).await?;
+    let store = Store::open(&context.child("core"), &prefix, &cache, section, secret).await?;
     let origin = origin(&store).await?;
     let start = match &origin {
         None => Start::Genesis(first),

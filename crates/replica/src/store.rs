@@ -2,14 +2,18 @@
 //!
 //! | table | index | key | value |
 //! |---|---|---|---|
+//! | `layout` | 0 | – | version of all this ‖ the secret that keys are made with |
 //! | `messages` | order of arrival (causal) | message id | the message |
-//! | `payloads` | order of issue | BLAKE3 of the payload | message id ‖ payload |
+//! | `payloads` | order of issue | BLAKE3 of the payload | index of its message in `messages` ‖ payload |
 //! | `headers` | height | milestone digest | the milestone |
 //! | `cuts` | height | milestone digest | [`CutRecord`]: what the milestone confirmed |
 //! | `confirmations` | order of confirmation | message id | height ‖ place |
 //! | `handovers` | epoch | digest of the closing milestone | [`protocol::Handover`] |
 //! | `origin` | 0 begun, 1 ended | – | where a node that joined began ([`crate::sync`]) |
 //! | `history` | [`protocol::merkle::position`] | the node's hash | the same |
+//!
+//! A key on disk is the beginning of `SHA-256(secret ‖ key)`: short, because nobody who does not know this node's secret can
+//! make two that agree.
 //!
 //! Certificates are in marshal's own archives, the state in [`crate::state`]. Old records of `messages`, `payloads`,
 //! `cuts` and `confirmations` may be pruned; the other tables stay whole.
@@ -18,13 +22,13 @@
 //! `confirmations` and `history` before the state; the state before marshal hears that a milestone is done.
 //! So after a crash marshal delivers again whatever the state has not seen, and writing it again is harmless.
 
-use crate::wire::{Digest, digest};
 use commonware_codec::RangeCfg;
 use commonware_runtime::{Clock, Metrics, Storage, buffer::paged::CacheRef};
 use commonware_storage::{
     archive::{Archive as _, Error as ArchiveError, Identifier, prunable},
     translator::EightCap,
 };
+use commonware_utils::sequence::FixedBytes;
 use commonware_utils::{NZU64, NZUsize};
 use protocol::codec::{Reader, put_varint};
 use protocol::limits::{BATCH_BYTES_MAX, CUT_MESSAGES_MAX, MILESTONE_BYTES_MAX};
@@ -40,6 +44,12 @@ impl<T: Storage + Clock + Metrics> Disk for T {}
 pub(crate) const SECTION: NonZeroU64 = NZU64!(65_536);
 /// The same of payloads, which are larger.
 const PAYLOADS_SECTION: NonZeroU64 = NZU64!(4_096);
+/// The version of what this module writes.
+const LAYOUT_VERSION: u8 = 2;
+/// Bytes of a key on disk. With the secret unknown only chance makes two agree: 1 in 10^11 among 10^9 records.
+const KEY_BYTES: usize = 12;
+/// A key as it is on disk.
+type ShortKey = FixedBytes<KEY_BYTES>;
 /// Bytes of the largest value in any table.
 const VALUE_BYTES_MAX: usize = BATCH_BYTES_MAX + 64;
 const _: () = assert!(CUT_MESSAGES_MAX * 32 + MILESTONE_BYTES_MAX + 64 <= VALUE_BYTES_MAX);
@@ -66,12 +76,19 @@ pub(crate) enum StoreError {
     /// A write failed before, and the engine lost its handle with it.
     #[error("table '{0}' was lost by an earlier error")]
     Lost(&'static str),
+    /// Tables without a layout.
+    #[error(
+        "the ledger on disk does not say how it was written: by an older version, or the table 'layout' is damaged; restore the \
+         directory from a copy, go on with the version that wrote it, or begin with an empty directory and --from-peer"
+    )]
+    Older,
 }
 
 /// One table: the engine's archive, which a failed write consumes, behind a handle that stays.
 pub(crate) struct Table<E: Disk> {
     name: &'static str,
-    archive: Option<prunable::Archive<EightCap, E, Digest, Vec<u8>>>,
+    secret: Id,
+    archive: Option<prunable::Archive<EightCap, E, ShortKey, Vec<u8>>>,
     next: u64,
     dirty: bool,
 }
@@ -83,6 +100,7 @@ impl<E: Disk> Table<E> {
         name: &'static str,
         items: NonZeroU64,
         cache: &CacheRef,
+        secret: Id,
     ) -> Result<Self, StoreError> {
         let config = prunable::Config {
             translator: EightCap,
@@ -99,11 +117,17 @@ impl<E: Disk> Table<E> {
         };
         let archive = prunable::Archive::init(context, config).await.map_err(|source| StoreError::Archive { table: name, source })?;
         let next = archive.last_index().map_or(0, |i| i + 1);
-        Ok(Self { name, archive: Some(archive), next, dirty: false })
+        Ok(Self { name, secret, archive: Some(archive), next, dirty: false })
     }
 
-    fn archive(&self) -> Result<&prunable::Archive<EightCap, E, Digest, Vec<u8>>, StoreError> {
+    fn archive(&self) -> Result<&prunable::Archive<EightCap, E, ShortKey, Vec<u8>>, StoreError> {
         self.archive.as_ref().ok_or(StoreError::Lost(self.name))
+    }
+
+    fn key(&self, key: Id) -> ShortKey {
+        let mut short = [0; KEY_BYTES];
+        short.iter_mut().zip(Id::hash(&[&self.secret.0, &key.0]).0).for_each(|(s, h)| *s = h);
+        ShortKey::new(short)
     }
 
     const fn failed(&self, source: ArchiveError) -> StoreError {
@@ -125,14 +149,14 @@ impl<E: Disk> Table<E> {
     /// Writes a record at `index`, unless there is one.
     pub(crate) async fn put(&mut self, index: u64, key: Id, value: &Vec<u8>) -> Result<(), StoreError> {
         let archive = self.archive.take().ok_or(StoreError::Lost(self.name))?;
-        self.archive = Some(archive.put(index, digest(key), value).await.map_err(|e| self.failed(e))?);
+        self.archive = Some(archive.put(index, self.key(key), value).await.map_err(|e| self.failed(e))?);
         self.next = self.next.max(index + 1);
         self.dirty = true;
         Ok(())
     }
 
     pub(crate) async fn get(&self, key: Id) -> Result<Option<Vec<u8>>, StoreError> {
-        self.archive()?.get(Identifier::Key(&digest(key))).await.map_err(|e| self.failed(e))
+        self.archive()?.get(Identifier::Key(&self.key(key))).await.map_err(|e| self.failed(e))
     }
 
     pub(crate) async fn at(&self, index: u64) -> Result<Option<Vec<u8>>, StoreError> {
@@ -140,7 +164,7 @@ impl<E: Disk> Table<E> {
     }
 
     pub(crate) async fn has(&self, key: Id) -> Result<bool, StoreError> {
-        self.archive()?.has(Identifier::Key(&digest(key))).await.map_err(|e| self.failed(e))
+        self.archive()?.has(Identifier::Key(&self.key(key))).await.map_err(|e| self.failed(e))
     }
 
     /// Index of the first record that is still here.
@@ -168,6 +192,59 @@ impl<E: Disk> Table<E> {
     pub(crate) fn decode<T: Decode>(&self, bytes: &[u8]) -> Result<T, StoreError> {
         T::decode(bytes).map_err(|why| StoreError::Damaged { table: self.name, why })
     }
+}
+
+/// A payload as it is kept, with the index of the message that names it. A crash can leave one whose message was never
+/// written; then another message may stand there, which does not name it.
+pub(crate) fn payload_record(message: u64, payload: &[u8]) -> Vec<u8> {
+    let mut record = Vec::with_capacity(payload.len() + 10);
+    put_varint(&mut record, message);
+    record.extend_from_slice(payload);
+    record
+}
+
+/// The index of the message that names it, and the payload.
+pub(crate) fn split_payload(record: &[u8]) -> Result<(u64, &[u8]), DecodeError> {
+    let mut reader = Reader::new(record);
+    let message = reader.varint("the place of a payload's message")?;
+    let length = reader.remaining();
+    Ok((message, reader.take(length, "a payload")?))
+}
+
+/// How the tables are written.
+struct Layout {
+    /// What keys are made with.
+    secret: Id,
+}
+
+impl Encode for Layout {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        out.push(LAYOUT_VERSION);
+        self.secret.encode_to(out);
+    }
+}
+
+impl Decode for Layout {
+    fn decode_from(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        reader.version(LAYOUT_VERSION, "the layout of the ledger on disk")?;
+        Ok(Self { secret: Id::decode_from(reader)? })
+    }
+}
+
+/// Reads the layout, or writes one if there is nothing yet.
+async fn layout<E: Disk>(context: &E, prefix: &str, cache: &CacheRef, secret: Id) -> Result<Layout, StoreError> {
+    let mut table = Table::open(context.child("layout"), prefix, "layout", NZU64!(1_024), cache, Id([0; 32])).await?;
+    if let Some(stored) = table.at(0).await? {
+        return table.decode(&stored);
+    }
+    // every replica that ever ran has written its history
+    if context.scan(&format!("{prefix}-history-key")).await.is_ok_and(|files| !files.is_empty()) {
+        return Err(StoreError::Older);
+    }
+    let new = Layout { secret };
+    table.put(0, Id([0; 32]), &new.encode()).await?;
+    table.sync().await?;
+    Ok(new)
 }
 
 /// What a milestone confirmed.
@@ -249,18 +326,20 @@ pub(crate) struct Store<E: Disk> {
 }
 
 impl<E: Disk> Store<E> {
-    /// `section`: records that are pruned together.
-    pub(crate) async fn open(context: &E, prefix: &str, cache: &CacheRef, section: NonZeroU64) -> Result<Self, StoreError> {
+    /// `section`: records that are pruned together. `secret`: what nobody else knows; a store that is there keeps the one it
+    /// was made with.
+    pub(crate) async fn open(context: &E, prefix: &str, cache: &CacheRef, section: NonZeroU64, secret: Id) -> Result<Self, StoreError> {
         let many = section;
+        let Layout { secret } = layout(context, prefix, cache, secret).await?;
         Ok(Self {
-            messages: Table::open(context.child("messages"), prefix, "messages", many, cache).await?,
-            payloads: Table::open(context.child("payloads"), prefix, "payloads", section.min(PAYLOADS_SECTION), cache).await?,
-            headers: Table::open(context.child("headers"), prefix, "headers", many, cache).await?,
-            cuts: Table::open(context.child("cuts"), prefix, "cuts", many, cache).await?,
-            confirmations: Table::open(context.child("confirmations"), prefix, "confirmations", many, cache).await?,
-            history: Table::open(context.child("history"), prefix, "history", many, cache).await?,
-            origin: Table::open(context.child("origin"), prefix, "origin", NZU64!(1_024), cache).await?,
-            handovers: Table::open(context.child("handovers"), prefix, "handovers", NZU64!(1_024), cache).await?,
+            messages: Table::open(context.child("messages"), prefix, "messages", many, cache, secret).await?,
+            payloads: Table::open(context.child("payloads"), prefix, "payloads", section.min(PAYLOADS_SECTION), cache, secret).await?,
+            headers: Table::open(context.child("headers"), prefix, "headers", many, cache, secret).await?,
+            cuts: Table::open(context.child("cuts"), prefix, "cuts", many, cache, secret).await?,
+            confirmations: Table::open(context.child("confirmations"), prefix, "confirmations", many, cache, secret).await?,
+            history: Table::open(context.child("history"), prefix, "history", many, cache, secret).await?,
+            origin: Table::open(context.child("origin"), prefix, "origin", NZU64!(1_024), cache, secret).await?,
+            handovers: Table::open(context.child("handovers"), prefix, "handovers", NZU64!(1_024), cache, secret).await?,
         })
     }
 
@@ -279,3 +358,6 @@ impl<E: Disk> Store<E> {
         self.history.sync().await
     }
 }
+
+#[cfg(test)]
+mod tests;

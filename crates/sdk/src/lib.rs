@@ -5,4 +5,12 @@
 //! here as files of their own.
 #![no_std]
 
+extern crate alloc;
+
+mod signer;
+
 pub use protocol;
+pub use protocol::SignedReading;
+/// MQTT-SN 1.2: the messages a device exchanges with a gateway.
+pub use protocol::sn;
+pub use signer::{SignError, Signer, to_json};

@@ -90,6 +90,7 @@ impl Model {
                 let v = Self::seed(*validator);
                 Some(self.unbonding.keys().any(|(w, from, release)| (*w, *from) == (wallet, v) && *release <= epoch))
             }
+            _ => unreachable!("sites and devices have a model of their own"),
         }
     }
 
@@ -121,6 +122,7 @@ impl Model {
                     self.roundings += 1;
                 }
             }
+            _ => unreachable!("sites and devices have a model of their own"),
         }
     }
 

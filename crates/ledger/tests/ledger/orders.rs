@@ -200,6 +200,13 @@ fn values_of_every_kind_have_keys_of_their_own() {
         Key::Void(a, 1),
         Key::Void(a, 2),
         Key::Void(b, 1),
+        Key::Site(id),
+        Key::Device(id),
+        Key::DeviceKey(a),
+        Key::SiteDevice(id, 0),
+        Key::SiteDevice(id, 1),
+        Key::SiteChange(id, 0),
+        Key::SiteChange(id, 1),
     ];
     let hashes: std::collections::BTreeSet<_> = keys.iter().map(Key::hash).collect();
     assert_eq!(hashes.len(), keys.len());

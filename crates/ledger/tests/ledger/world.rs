@@ -52,6 +52,8 @@ pub(crate) struct World {
     pub(crate) network: NetworkId,
     pub(crate) values: BTreeMap<Key, Vec<u8>>,
     pub(crate) epoch: u64,
+    /// Of the milestone that confirms the next message.
+    pub(crate) height: u64,
     next: (u64, Id),
 }
 
@@ -75,11 +77,17 @@ impl World {
     pub(crate) fn of(genesis: Genesis) -> Self {
         assert_eq!(genesis.check(), Ok(()));
         let (network, values) = (genesis.network(), genesis_state(&genesis));
-        Self { network, values, epoch: 0, next: (0, Unsigned::root(network)), genesis }
+        Self { network, values, epoch: 0, height: 1, next: (0, Unsigned::root(network)), genesis }
     }
 
     pub(crate) fn rules(&self) -> Rules<'_> {
-        Rules { network: &self.network, subnet: self.genesis.subnet, epoch: self.epoch, parameters: &self.genesis.parameters }
+        Rules {
+            network: &self.network,
+            subnet: self.genesis.subnet,
+            epoch: self.epoch,
+            height: self.height,
+            parameters: &self.genesis.parameters,
+        }
     }
 
     /// The whole state.

@@ -2,33 +2,38 @@
 //!
 //! | hook | answer |
 //! |---|---|
-//! | authenticate | everybody may enter, nobody as superuser; a will must name a topic its client may publish to |
+//! | authenticate | who the client is ([`Doorman`]), nobody as superuser; a will must name a topic its client may publish to |
+//! | check a subscription | whether the client may read it, and has room for it |
 //! | check a publish (before PUBACK, PUBREC, routing) | see the next table; the reading is on the disk before we answer |
-//! | publish of a will | recorded; a will is acknowledged to nobody, so nothing can be refused any more |
-//! | connected, disconnected | counted, for the stop |
+//! | publish of a will | recorded; one whose client lost its right is turned to a topic that nobody reads |
+//! | connected, disconnected, terminated | counted, for the stop; told to the doorman |
 //!
 //! | verdict | MQTT 5 | MQTT 3.1.1 | routed |
 //! |---|---|---|---|
 //! | stored | success | PUBACK | yes |
 //! | duplicate | 0x10, a success | PUBACK | no: its original was |
 //! | malformed payload | 0x99 payload format invalid, with the reason | PUBACK: sending it again would not help | no |
-//! | topic not allowed | 0x87 not authorised, with the reason | connection closed | no |
+//! | topic not allowed, or not the client's | 0x87 not authorised, with the reason | connection closed | no |
+//! | beyond the client's rate | 0x97 quota exceeded | waits, then connection closed | no |
 //! | too large | 0x83, with the reason | connection closed | no |
 //! | cannot be stored now | 0x97 quota exceeded | connection closed, so that it is sent again | no |
 //!
 //! MQTT 3.1.1 has no negative PUBACK. Whatever is not closed is acknowledged, so what must not be believed to be kept
 //! closes the connection. At QoS 0 nobody waits for an answer: only a topic that is not allowed closes.
 
+use super::doorman::{Doorman, Session};
+use crate::access::{Admission, Verdict as Permission};
 use crate::broker::{Relay, TOPIC_BYTES_MAX};
 use crate::ingress::{self, Ingress, Outcome, Refusal};
 use crate::log::AppendError;
+use crate::tiers::Tiers;
 use async_trait::async_trait;
 use protocol::{Name, Topic};
 use rmqtt::codec::types::MQTT_LEVEL_5;
 use rmqtt::codec::v5::PublishAckReason;
 use rmqtt::context::ServerContext;
 use rmqtt::hook::{Handler, HookResult, Parameter, ReturnType, Type};
-use rmqtt::types::{AuthResult, ConnectInfo, FromType, LastWill, Publish, PublishAclResult, PublishResult, QoS};
+use rmqtt::types::{FromType, Id, Publish, PublishAclResult, PublishResult, QoS, SubscribeAclResult};
 use std::num::NonZeroU16;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -37,6 +42,9 @@ use tokio::sync::mpsc;
 /// What the hooks share. It lets go of the log when it is closed, which the broker's own state never does.
 pub(super) struct Gate {
     site: Name,
+    doorman: Arc<Doorman>,
+    /// `root/device/<site>/`: what is published below is ingested.
+    own_devices: String,
     /// `root/node/<site>/active`.
     active: String,
     open: RwLock<Option<Arc<Open>>>,
@@ -47,6 +55,21 @@ struct Open {
     ingress: Arc<Ingress>,
     relay: Relay,
     on_active: Option<mpsc::Sender<()>>,
+}
+
+/// Where a will goes whose client lost its right: wildcards do not reach what begins with `$`.
+const VOID_TOPIC: &str = "$wattle/void";
+
+/// What the client may do with a topic.
+enum Permit {
+    /// Its publish is for the ingress, which says what is wrong with the topic, if anything.
+    Ingest,
+    /// It says that a ledger node is back.
+    Active,
+    /// It is for subscribers only.
+    Route,
+    /// It is not the client's.
+    Deny(String),
 }
 
 /// What becomes of a publish.
@@ -61,10 +84,11 @@ enum Verdict {
 }
 
 impl Gate {
-    pub(super) fn new(site: Name, ingress: Arc<Ingress>, relay: Relay, on_active: Option<mpsc::Sender<()>>) -> Self {
+    pub(super) fn new(site: Name, doorman: Arc<Doorman>, ingress: Arc<Ingress>, relay: Relay, on_active: Option<mpsc::Sender<()>>) -> Self {
         let open = RwLock::new(Some(Arc::new(Open { ingress, relay, on_active })));
         let active = Topic::Active(site.clone()).to_string();
-        Self { site, active, open, clients: AtomicI64::new(0) }
+        let own_devices = format!("root/device/{site}/");
+        Self { site, doorman, own_devices, active, open, clients: AtomicI64::new(0) }
     }
 
     /// Refuses everything from now on, and lets go of the ingress.
@@ -81,28 +105,49 @@ impl Gate {
         self.open.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether `topic` is one that a device of this site publishes to.
-    fn is_own_device(&self, topic: &str) -> bool {
-        topic.len() <= TOPIC_BYTES_MAX && matches!(topic.parse::<Topic>(), Ok(Topic::Device(device)) if device.site == self.site)
-    }
-
-    fn authenticate(&self, client: &ConnectInfo) -> AuthResult {
-        let will = client.last_will().map(|will| match will {
-            LastWill::V3(will) => will.topic.clone(),
-            LastWill::V5(will) => will.topic.clone(),
-        });
-        match will {
-            Some(topic) if !self.is_own_device(&topic) => {
-                let topic: String = topic.chars().take(TOPIC_BYTES_MAX).collect();
-                tracing::info!(client = %client.client_id(), %topic, "refused: its will is for a topic it may not publish to");
-                AuthResult::NotAuthorized
-            }
-            // Never as superuser: that would skip the check of publishes, and with it the log.
-            _ => AuthResult::Allow(false, None),
+    /// What `who` may do with `topic`.
+    fn permit(&self, who: &Admission, topic: &str) -> Permit {
+        let own = topic.starts_with(&self.own_devices);
+        match who.rules.may_publish(topic) {
+            Permission::Allowed if own && self.is_barred(topic) => Permit::Deny("the device is barred".to_string()),
+            Permission::Allowed if own => Permit::Ingest,
+            Permission::Allowed if topic == self.active => Permit::Active,
+            Permission::Allowed => Permit::Route,
+            _ if self.doorman.is_own_device(topic) => Permit::Deny(format!("{} may not publish there", who.identity)),
+            _ => Permit::Ingest,
         }
     }
 
-    async fn judge(&self, client: &str, publish: &Publish) -> Verdict {
+    fn is_barred(&self, topic: &str) -> bool {
+        let authority = self.doorman.authority();
+        authority.bars_any() && matches!(topic.parse::<Topic>(), Ok(Topic::Device(device)) if authority.is_barred(&device.device))
+    }
+
+    /// What becomes of a client's publish.
+    async fn judge(&self, from: &Id, publish: &Publish, mqtt5: bool) -> Verdict {
+        let Some(session) = self.doorman.session(from) else {
+            let why = "the right to be connected has ended".to_string();
+            return Verdict::Refuse { code: PublishAckReason::NotAuthorized, why, always: true };
+        };
+        if !self.doorman.within_rate(&session, publish.payload.len(), mqtt5).await {
+            let why = "more publishes or bytes in a second than this broker allows a client".to_string();
+            return Verdict::Refuse { code: PublishAckReason::QuotaExceeded, why, always: false };
+        }
+        self.take(&session.admission, Some(&session), &from.client_id, publish).await
+    }
+
+    /// What becomes of a will. Its client may have gone long ago; what counts is whether its right still stands.
+    async fn judge_will(&self, from: &Id, publish: &Publish) -> Verdict {
+        match self.doorman.owner(&from.client_id) {
+            Some(who) if self.doorman.may_will(&who, &publish.topic) => self.take(&who, None, &from.client_id, publish).await,
+            _ => {
+                let why = "its client has no right to it any more".to_string();
+                Verdict::Refuse { code: PublishAckReason::NotAuthorized, why, always: true }
+            }
+        }
+    }
+
+    async fn take(&self, who: &Admission, session: Option<&Session>, client: &str, publish: &Publish) -> Verdict {
         let topic: &str = &publish.topic;
         if topic.len() > TOPIC_BYTES_MAX {
             let why = format!("the topic has {} bytes, the limit is {TOPIC_BYTES_MAX}", topic.len());
@@ -112,12 +157,20 @@ impl Gate {
             let why = "the broker is stopping".to_string();
             return Verdict::Refuse { code: PublishAckReason::ImplementationSpecificError, why, always: false };
         };
-        if topic == self.active {
-            if let Some(told) = &open.on_active {
-                // Full means that the application has yet to act on an earlier one.
-                let _ = told.try_send(());
+        match self.permit(who, topic) {
+            Permit::Ingest => {}
+            Permit::Route => return Verdict::Route,
+            Permit::Active => {
+                if let Some(told) = &open.on_active {
+                    // Full means that the application has yet to act on an earlier one.
+                    let _ = told.try_send(());
+                }
+                return Verdict::Route;
             }
-            return Verdict::Route;
+            Permit::Deny(why) => {
+                self.doorman.denied(session, topic);
+                return Verdict::Refuse { code: PublishAckReason::NotAuthorized, why, always: true };
+            }
         }
         let arrived = ingress::Publish {
             topic,
@@ -139,6 +192,9 @@ impl Gate {
             Err(refusal) => {
                 let why = refusal.to_string();
                 tracing::debug!(%client, %topic, %why, "publish refused");
+                if matches!(refusal, Refusal::Topic(_)) {
+                    self.doorman.denied(session, topic);
+                }
                 let (code, always) = match refusal {
                     Refusal::Topic(_) => (PublishAckReason::NotAuthorized, true),
                     Refusal::TooLarge { .. } | Refusal::Store(AppendError::Invalid(_)) => {
@@ -168,19 +224,41 @@ fn answer(verdict: Verdict, qos: QoS, mqtt5: bool) -> PublishAclResult {
 #[derive(Clone)]
 pub(super) struct Hooks {
     gate: Arc<Gate>,
+    /// The tree of brokers, if we have a place in it.
+    tiers: Option<Arc<Tiers>>,
 }
 
 impl Hooks {
-    pub(super) fn new(gate: Arc<Gate>) -> Self {
-        Self { gate }
+    pub(super) fn new(gate: Arc<Gate>, tiers: Option<Arc<Tiers>>) -> Self {
+        Self { gate, tiers }
+    }
+
+    /// What is routed here may have to leave for other brokers, and be kept for them before it is acknowledged.
+    async fn leaves(&self, verdict: Verdict, publish: &Publish) -> Verdict {
+        let (Verdict::Route, Some(tiers)) = (&verdict, &self.tiers) else { return verdict };
+        let kept = match tiers.offer(&publish.topic, &publish.payload, publish.qos.value()) {
+            Ok(Some(durable)) => durable.wait().await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        match kept {
+            Ok(()) => verdict,
+            Err(error) => Verdict::Refuse { code: PublishAckReason::QuotaExceeded, why: error.to_string(), always: false },
+        }
     }
 
     /// Registers and switches on.
     pub(super) async fn install(self, scx: &ServerContext) {
         let register = scx.extends.hook_mgr().register();
-        for hook in
-            [Type::ClientAuthenticate, Type::MessagePublish, Type::MessagePublishCheckAcl, Type::ClientConnected, Type::ClientDisconnected]
-        {
+        for hook in [
+            Type::ClientAuthenticate,
+            Type::ClientSubscribeCheckAcl,
+            Type::MessagePublish,
+            Type::MessagePublishCheckAcl,
+            Type::ClientConnected,
+            Type::ClientDisconnected,
+            Type::SessionTerminated,
+        ] {
             register.add(hook, Box::new(self.clone())).await;
         }
         register.start().await;
@@ -191,27 +269,55 @@ impl Hooks {
 impl Handler for Hooks {
     async fn hook(&self, parameter: &Parameter, result: Option<HookResult>) -> ReturnType {
         match parameter {
-            Parameter::ClientAuthenticate(client) => (false, Some(HookResult::AuthResult(self.gate.authenticate(client)))),
+            Parameter::ClientAuthenticate(client) => {
+                let answer = self.gate.doorman.authenticate(client).await;
+                (false, Some(HookResult::AuthResult(answer)))
+            }
+            Parameter::ClientSubscribeCheckAcl(session, subscribe) => match self.gate.doorman.subscribe(session, subscribe).await {
+                None => (true, result),
+                Some(code) => (false, Some(HookResult::SubscribeAclResult(SubscribeAclResult::new_failure(code)))),
+            },
             Parameter::MessagePublish(_, from, publish) => {
-                if matches!(from.typ(), FromType::LastWill) {
-                    let verdict = self.gate.judge(&from.client_id, publish).await;
-                    if verdict != Verdict::Route {
-                        tracing::warn!(client = %from.client_id, topic = %publish.topic, ?verdict, "a will was not recorded");
-                    }
+                if !matches!(from.typ(), FromType::LastWill) {
+                    return (true, result);
                 }
-                (true, result) // it cannot be dropped here
+                let verdict = self.gate.judge_will(&from.id, publish).await;
+                let verdict = self.leaves(verdict, publish).await;
+                if verdict == Verdict::Route {
+                    return (true, result);
+                }
+                tracing::warn!(client = %from.client_id, topic = %publish.topic, ?verdict, "a will was not recorded");
+                if !matches!(verdict, Verdict::Refuse { code: PublishAckReason::NotAuthorized, .. }) {
+                    return (true, result);
+                }
+                // It cannot be dropped here, only turned aside.
+                let mut aside: Publish = (*publish).clone();
+                aside.topic = VOID_TOPIC.into();
+                aside.retain = false;
+                (false, Some(HookResult::Publish(aside)))
             }
             Parameter::MessagePublishCheckAcl(session, publish) => {
-                let verdict = self.gate.judge(&session.id.client_id, publish).await;
                 let mqtt5 = session.protocol().await.is_ok_and(|level| level == MQTT_LEVEL_5);
+                let verdict = self.gate.judge(&session.id, publish, mqtt5).await;
+                let verdict = self.leaves(verdict, publish).await;
                 (false, Some(HookResult::PublishAclResult(answer(verdict, publish.qos, mqtt5))))
             }
-            Parameter::ClientConnected(_) => {
+            Parameter::ClientConnected(session) => {
                 self.gate.clients.fetch_add(1, Ordering::Relaxed);
+                if !self.gate.doorman.connected(&session.id) {
+                    // rmqtt holds on to this client until we have answered
+                    let (doorman, client_id) = (self.gate.doorman.clone(), session.id.client_id.to_string());
+                    tokio::spawn(async move { doorman.kick(&client_id).await });
+                }
                 (true, result)
             }
-            Parameter::ClientDisconnected(_, _) => {
+            Parameter::ClientDisconnected(session, _) => {
                 self.gate.clients.fetch_sub(1, Ordering::Relaxed);
+                self.gate.doorman.disconnected(&session.id);
+                (true, result)
+            }
+            Parameter::SessionTerminated(session, _) => {
+                self.gate.doorman.terminated(&session.id);
                 (true, result)
             }
             _ => (true, result),

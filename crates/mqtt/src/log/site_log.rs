@@ -271,6 +271,9 @@ fn storable(reading: &Reading) -> Result<(), &'static str> {
     if reading.unit.as_ref().is_some_and(|unit| unit.len() > UNIT_BYTES_MAX) {
         return Err("its unit is too long");
     }
+    if reading.signed.is_some() && reading.sequence.is_none() {
+        return Err("it is signed and has no sequence number");
+    }
     match &reading.value {
         Value::Number(number) if !number.is_finite() => Err("its number is not finite"),
         Value::Number(number) if *number == 0.0 && number.is_sign_negative() => Err("its zero is negative"),

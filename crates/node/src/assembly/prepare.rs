@@ -1,12 +1,12 @@
 //! What can be checked before anything starts.
 
-use crate::config::Config;
+use crate::config::{BrokerConfig, Config};
 use crate::http;
 use crate::lock::DirLock;
 use anyhow::{Context as _, anyhow, bail};
 use protocol::{Genesis, NetworkId, SecretKey};
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -41,8 +41,17 @@ pub(crate) fn prepare(config: &Config) -> anyhow::Result<Prepared> {
     claim_network(&data.join("network"), genesis.network())?;
     let http = http::bind(config.http.listen)?;
     check_free(config.ledger.listen, "peers", "ledger.listen")?;
-    if let Some(address) = config.broker.as_ref().and_then(|b| b.embedded) {
-        check_free(address, "MQTT", "broker.embedded")?;
+    for (key, address) in config.broker.iter().flat_map(BrokerConfig::listeners) {
+        check_free(address, "MQTT", key)?;
+    }
+    if let (Some(broker), Some(site)) = (&config.broker, config.site_name()) {
+        broker.security(&config.base).try_files(&site).context("the site's broker")?;
+    }
+    if let Some(mqttsn) = &config.mqttsn {
+        check_free_udp(mqttsn.listen, "mqttsn.listen")?;
+        if let Some(address) = mqttsn.dtls {
+            check_free_udp(address, "mqttsn.dtls")?;
+        }
     }
     Ok(Prepared { config: config.clone(), genesis, key, joining: replica::Joining::default(), lock, http })
 }
@@ -124,6 +133,14 @@ fn check_free(address: SocketAddr, what: &str, key: &str) -> anyhow::Result<()> 
     TcpListener::bind(address).map(drop).with_context(|| {
         format!(
             "cannot listen for {what} on {address}: stop the program that holds the port, or choose another by {key} in the configuration"
+        )
+    })
+}
+
+fn check_free_udp(address: SocketAddr, key: &str) -> anyhow::Result<()> {
+    UdpSocket::bind(address).map(drop).with_context(|| {
+        format!(
+            "cannot listen for MQTT-SN on {address}: stop the program that holds the port, or choose another by {key} in the configuration"
         )
     })
 }

@@ -32,7 +32,7 @@ impl Readings {
         let topic =
             DeviceTopic { site: self.site.clone(), device: device.clone(), direction: Direction::Sense, data_type: self.data_type.clone() };
         let value = Value::Number(f64::from(u32::try_from(n % VALUES).unwrap_or_default()));
-        Reading { topic, time_us: FIRST_US + after_us, sequence: None, unit: Some("W".to_owned()), value }
+        Reading { topic, time_us: FIRST_US + after_us, sequence: None, unit: Some("W".to_owned()), value, signed: None }
     }
 
     /// The batch of readings `first` to `first + count`, a millisecond apart.

@@ -1,6 +1,6 @@
 //! What may be typed after `wattle bench`.
 
-use super::{confirm, dag, ingest, mqtt, pow, storage, verify};
+use super::{confirm, dag, ingest, mqtt, mqttsn, pow, storage, verify};
 use crate::cli::Failure;
 
 /// `wattle bench`.
@@ -12,6 +12,7 @@ Figures are those of the median run. Build with --release.
 Examples:
   wattle bench ingest --nodes 4 --batch 1000 --seconds 10
   wattle bench mqtt --publishers 100 --qos 1 --json
+  wattle bench mqttsn --clients 5000
   wattle bench confirm --rate 1000 --seconds 20
   wattle bench confirm --nodes 48 --network simulated --rate 100
   wattle bench dag --nodes 8 --network tcp
@@ -28,6 +29,8 @@ enum Bench {
     Ingest(ingest::Arguments),
     /// Publishes a second through the broker, beside mosquitto under the same load
     Mqtt(mqtt::Arguments),
+    /// Readings a second of MQTT-SN devices, through a gateway
+    Mqttsn(mqttsn::Arguments),
     /// Receipts verified a second
     Verify(verify::Arguments),
     /// From publish to confirmed, at a stated rate, through processes or replicas in this one
@@ -59,6 +62,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.bench {
         Bench::Ingest(arguments) => ingest::run(arguments),
         Bench::Mqtt(arguments) => mqtt::run(arguments),
+        Bench::Mqttsn(arguments) => mqttsn::run(arguments),
         Bench::Verify(arguments) => verify::run(arguments),
         Bench::Confirm(arguments) => confirm::run(arguments),
         Bench::Dag(arguments) => dag::run(arguments),

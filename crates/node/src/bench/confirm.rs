@@ -132,7 +132,7 @@ async fn through_processes(arguments: &Arguments) -> Result<Figures, Failure> {
     let readings = (0..total).zip(devices.iter().cycle()).map(|(n, device)| {
         let topic = DeviceTopic { site: site.clone(), device: device.clone(), direction: Direction::Sense, data_type: data_type.clone() };
         let value = Value::Number(f64::from(u32::try_from(n % 1_000).unwrap_or_default()));
-        Ok(Reading { topic, time_us: FIRST_US + n * 1_000, sequence: None, unit: Some("W".to_owned()), value })
+        Ok(Reading { topic, time_us: FIRST_US + n * 1_000, sequence: None, unit: Some("W".to_owned()), value, signed: None })
     });
     let load = Load { url: network.broker.clone(), qos: 1, connections: CONNECTIONS, patience: PATIENCE };
     let bar = progress_bar(total);

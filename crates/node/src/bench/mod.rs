@@ -17,6 +17,7 @@ mod load;
 mod machine;
 mod mosquitto;
 mod mqtt;
+mod mqttsn;
 mod pow;
 mod storage;
 mod verify;

@@ -4,10 +4,10 @@
 //! readings ─▶ site log ─▶ batches ─▶ first replica ─▶ all replicas of the committee     everything confirmed
 //!                            └─────▶ index                                              everything at rest ─▶ sizes
 //! ```
-//! - `bytes_per_reading` is of the first node, which issues: its ledger (payloads included), index and log. There is no
-//!   broker: log and index are a site's own, given what a site would give them.
-//! - The log of a site keeps unconfirmed readings, and two segments at most of what is confirmed. So `log` is what a
-//!   short run shows, not what a reading costs for ever.
+//! - `bytes_per_reading` is of the first node, which issues: what grows with every reading, that is its ledger (payloads
+//!   included) and its index. There is no broker: log and index are a site's own, given what a site would give them.
+//! - The log of a site keeps unconfirmed readings, and two segments at most of what is confirmed: it takes the same room
+//!   after a day and after a year. So it has a figure of its own, `log_bytes`, which is no part of what a reading costs.
 //! - From the ledger's bytes, those of the ledger before the first reading (`empty_bytes`) are taken off.
 //! - Batches are issued one after the other as fast as each is durable, so milestones hold as many as they can; a node
 //!   with little to do has a milestone for every few.
@@ -20,6 +20,7 @@ use super::committee::{self, Links, Member, WORKERS};
 use super::disk::{Size, at_rest, size, tables};
 use super::figures::{Figures, fields, repeat};
 use super::machine::usage;
+use crate::cli::output::note;
 use crate::cli::{Exit, Failure};
 use crate::demo::POLL;
 use crate::index::Index;
@@ -33,6 +34,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
+/// Readings at a batch size, unless asked otherwise: those of so many batches,
+const BATCHES: u32 = 5_000;
+/// but not fewer than these, which are messages each at a size of 1,
+const READINGS_MIN: u32 = 20_000;
+/// and not more than these.
+const READINGS_MAX: u32 = 400_000;
 /// Publishes that the log is given at a time.
 const APPENDS: u64 = 512;
 /// How long the last readings may take to be confirmed.
@@ -44,9 +51,9 @@ pub(super) struct Arguments {
     /// Readings in a batch; several sizes with commas between them
     #[arg(long, value_delimiter = ',', default_value = "1,10,100,1000", value_parser = clap::value_parser!(u32).range(1..=4096))]
     batch: Vec<u32>,
-    /// Readings at each size
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
-    readings: u32,
+    /// Readings at each size; unless given those of 5000 batches, but at least 20000 and at most 400000
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    readings: Option<u32>,
     /// Replicas; the first issues
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     nodes: u8,
@@ -55,6 +62,12 @@ pub(super) struct Arguments {
     once: bool,
     #[command(flatten)]
     common: Common,
+}
+
+impl Arguments {
+    fn readings_at(&self, batch: u32) -> u32 {
+        self.readings.unwrap_or_else(|| batch.saturating_mul(BATCHES).clamp(READINGS_MIN, READINGS_MAX))
+    }
 }
 
 /// Measures.
@@ -71,9 +84,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     repeat("storage", parameters, &arguments.common, "bytes_on_disk", || {
         let (mut all, mut bytes) = (Figures::new(), 0);
         for batch in &arguments.batch {
-            let options =
-                [("--batch", batch.to_string()), ("--readings", arguments.readings.to_string()), ("--nodes", arguments.nodes.to_string())];
+            let readings = arguments.readings_at(*batch);
+            note(&format!("batches of {batch}: {readings} readings on {} nodes …", arguments.nodes));
+            let options = [("--batch", batch.to_string()), ("--readings", readings.to_string()), ("--nodes", arguments.nodes.to_string())];
             let one = child::run("storage", &options)?;
+            let per_reading = one.get("bytes_per_reading").and_then(Value::as_f64).unwrap_or_default();
+            note(&format!("batches of {batch}: {per_reading:.1} bytes per reading"));
             bytes += one.get("bytes_on_disk").and_then(Value::as_u64).unwrap_or_default();
             all.insert(format!("batch_{batch}"), Value::Object(one));
         }
@@ -113,17 +129,18 @@ impl Places {
 struct Filled {
     empty: Size,
     milestones: u64,
+    readings: u32,
 }
 
 fn once(arguments: &Arguments) -> Result<Figures, Failure> {
     let batch = *arguments.batch.first().ok_or_else(|| Failure::new(Exit::Usage, "no size", "--batch", "give at least one"))?;
     let places = Places::new()?;
     let filled = replica::run(&places.ledger, WORKERS, |runtime| fill(runtime, &places, arguments, batch))?;
-    Ok(figures(&places, arguments, &filled))
+    Ok(figures(&places, arguments.nodes, &filled))
 }
 
-fn figures(places: &Places, arguments: &Arguments, filled: &Filled) -> Figures {
-    let readings = f64::from(arguments.readings);
+fn figures(places: &Places, nodes: u8, filled: &Filled) -> Figures {
+    let readings = f64::from(filled.readings);
     let per_reading = |bytes: u64| bytes as f64 / readings;
     let grown = |after: Size| Size {
         bytes: after.bytes.saturating_sub(filled.empty.bytes),
@@ -131,18 +148,18 @@ fn figures(places: &Places, arguments: &Arguments, filled: &Filled) -> Figures {
     };
     let (ledger, log, index) = (grown(places.ledger_of(0)), size(&places.log), size(&places.index));
     let mut all = ledger;
-    all += log;
     all += index;
-    let others = (1..arguments.nodes).map(|node| grown(places.ledger_of(node)).bytes).sum::<u64>();
-    let others = (arguments.nodes > 1).then(|| per_reading(others) / f64::from(arguments.nodes - 1));
+    let others = (1..nodes).map(|node| grown(places.ledger_of(node)).bytes).sum::<u64>();
+    let others = (nodes > 1).then(|| per_reading(others) / f64::from(nodes - 1));
     let parts = tables(&places.ledger, "node0").into_iter().map(|(table, size)| (table, json!(per_reading(size.bytes))));
     let used = usage(std::process::id());
     fields(json!({
+        "readings": filled.readings,
         "bytes_per_reading": per_reading(all.bytes),
         "allocated_bytes_per_reading": per_reading(all.allocated_bytes),
         "ledger_bytes_per_reading": per_reading(ledger.bytes),
         "index_bytes_per_reading": per_reading(index.bytes),
-        "log_bytes_per_reading": per_reading(log.bytes),
+        "log_bytes": log.bytes,
         "other_node_bytes_per_reading": others,
         "ledger_tables_bytes_per_reading": Value::Object(parts.collect()),
         "empty_bytes": filled.empty.bytes,
@@ -165,13 +182,14 @@ async fn fill(runtime: replica::Runtime, places: &Places, arguments: &Arguments,
     let empty = places.ledger_of(0);
     let first = members.first().ok_or_else(|| broken(&"no nodes"))?;
     let readings = Readings::of_site(1).map_err(|e| broken(&e))?;
-    let total = u64::from(arguments.readings);
+    let count = arguments.readings_at(batch);
+    let total = u64::from(count);
     log_all(&places.log, &readings, total).await?;
     let before = height(first).await?;
     issue_all(first, &places.index, &readings, total, u64::from(batch)).await?;
     let milestones = height(first).await?.saturating_sub(before);
     at_rest(places.directory.path()).await;
-    Ok(Filled { empty, milestones })
+    Ok(Filled { empty, milestones, readings: count })
 }
 
 async fn height((handle, _): &Member) -> Result<u64, Failure> {
@@ -207,14 +225,13 @@ async fn issue_all((handle, _): &Member, directory: &Path, readings: &Readings, 
         let batch = readings.batch(next, batch.min(total - next));
         next += batch.readings.len() as u64;
         let (body, payload) = seal(&batch);
-        let protocol::Body::Readings { blob, .. } = body else { return Err(broken(&"a batch without a payload")) };
-        let message = loop {
-            match handle.issue(body.clone(), Some(payload.clone())).await {
+        let anchored = loop {
+            match handle.anchor(body.clone(), payload.clone()).await {
                 Err(IssueError::Backlog(_)) => sleep(POLL).await,
                 issued => break issued.map_err(|e| broken(&e))?,
             }
         };
-        index.add(message, blob, Arc::new(batch)).await;
+        index.add(anchored.place, Arc::new(batch)).await;
     }
     let start = Instant::now();
     loop {
@@ -248,18 +265,27 @@ mod tests {
         file(places.ledger.join("node1-messages-value/00"), 900);
         file(places.log.join("0.log"), 300);
         file(places.index.join("index.sqlite"), 100);
-        let common = Common { json: true, runs: 1 };
-        let arguments = Arguments { batch: vec![10], readings: 100, nodes: 2, once: true, common };
-        let filled = Filled { empty: Size { bytes: 200, allocated_bytes: 0 }, milestones: 4 };
-        let figures = figures(&places, &arguments, &filled);
+        let filled = Filled { empty: Size { bytes: 200, allocated_bytes: 0 }, milestones: 4, readings: 100 };
+        let figures = figures(&places, 2, &filled);
         let figure = |name: &str| figures.get(name).and_then(Value::as_f64).unwrap();
         assert_eq!(figure("ledger_bytes_per_reading"), 10.0);
-        assert_eq!(figure("bytes_per_reading"), 14.0);
+        assert_eq!(figure("bytes_per_reading"), 11.0);
+        assert_eq!(figure("log_bytes"), 300.0);
         assert_eq!(figure("other_node_bytes_per_reading"), 7.0);
         assert_eq!(figure("readings_per_milestone"), 25.0);
         assert_eq!(figure("bytes_on_disk"), 2_500.0);
         let tables = figures.get("ledger_tables_bytes_per_reading").unwrap();
         assert_eq!(tables, &json!({ "messages": 7.0, "state": 5.0 }));
+    }
+
+    #[test]
+    fn small_batches_are_measured_with_fewer_readings() {
+        let common = Common { json: true, runs: 1 };
+        let mut arguments = Arguments { batch: vec![1], readings: None, nodes: 1, once: false, common };
+        let readings = [1, 10, 100, 4_096].map(|batch| arguments.readings_at(batch));
+        assert_eq!(readings, [20_000, 50_000, 400_000, 400_000]);
+        arguments.readings = Some(7);
+        assert_eq!(arguments.readings_at(100), 7);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

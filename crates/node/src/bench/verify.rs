@@ -95,6 +95,7 @@ fn receipt(nodes: u8) -> Result<(Genesis, Receipt), String> {
         sequence: None,
         unit: Some("W".to_owned()),
         value: Value::Number(f64::from(n)),
+        signed: None,
     };
     let body = Batch { secret: [7; 32], first_offset: 0, readings: (0..BATCH_READINGS).map(reading).collect() };
     let leaf_index = BATCH_READINGS / 3;

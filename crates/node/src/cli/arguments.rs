@@ -1,7 +1,7 @@
 //! What may be typed, and which file does it.
 
-use super::{Exit, Failure, check, init, light, messages, milestones, output, readings, receipt, replay, status, up, verify};
-use super::{stake, validator, validators, wallet};
+use super::{Exit, Failure, check, init, light, messages, milestones, output, readings, receipt, replay, status, up, user, verify};
+use super::{device, pipeline, stake, validator, validators, wallet};
 use crate::{bench, demo};
 use clap::error::ErrorKind;
 use clap::{ArgAction, Parser, Subcommand};
@@ -73,8 +73,14 @@ pub(crate) enum Command {
     Undelegate(stake::Undelegate),
     /// Take what was undelegated, and is released, back into the wallet
     Withdraw(stake::Withdraw),
+    /// Register devices, rotate and revoke their keys, describe them
+    Device(device::Arguments),
     /// Balances and stakes
     Wallet(wallet::Arguments),
+    /// Check pipelines of the fog, and try them on recorded data
+    Pipeline(pipeline::Arguments),
+    /// The file of users that the site's broker knows
+    User(user::Arguments),
     /// Verify everything on disk, like fsck
     Check(check::Arguments),
     /// Measure this machine
@@ -127,7 +133,10 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
         Command::Delegate(arguments) => stake::delegate(arguments),
         Command::Undelegate(arguments) => stake::undelegate(arguments),
         Command::Withdraw(arguments) => stake::withdraw(arguments),
+        Command::Device(arguments) => device::run(arguments),
         Command::Wallet(arguments) => wallet::run(arguments),
+        Command::Pipeline(arguments) => pipeline::run(arguments),
+        Command::User(arguments) => user::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
     }

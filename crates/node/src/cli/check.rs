@@ -3,7 +3,7 @@
 //! ```text
 //! DIR/log           every record's checksum and content, offsets without a gap
 //! DIR/ledger        every message, milestone and payload, and that they fit together   (on a copy)
-//! DIR/index.sqlite  the file's own structure, and every row against the batch it lists      (on a copy)
+//! DIR/index.sqlite  the file's own structure, and that it leads to every batch it lists     (on a copy)
 //! DIR/network       that the directory belongs to the genesis at hand
 //! ```
 //! A damage is named with its place and what to do. A torn tail of the last write is none: it was never
@@ -163,9 +163,9 @@ fn check_ledger(dir: &Path, genesis: &Genesis, mut index: Option<&mut IndexCheck
         report.damage("the ledger's directory is missing", dir.display(), todo);
         return;
     }
-    let mut compare = |message, batch: &Batch| {
+    let mut compare = |place, batch: &Batch| {
         if let Some(index) = &mut index {
-            index.compare(message, batch);
+            index.compare(place, batch);
         }
     };
     match replica::check(dir, genesis, &mut compare) {
@@ -188,7 +188,11 @@ fn open_index(file: &Path, report: &mut Report) -> Option<IndexCheck> {
         return None;
     }
     match IndexCheck::open(file) {
-        Ok(index) => Some(index),
+        Ok(Some(index)) => Some(index),
+        Ok(None) => {
+            report.notes.push("the index is of another version: the next start puts it aside and makes it from the ledger".to_owned());
+            None
+        }
         Err(why) => {
             report.damage(why, file.display(), INDEX_TODO);
             None

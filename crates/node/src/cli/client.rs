@@ -148,6 +148,22 @@ impl NodeClient {
         }
     }
 
+    /// Puts `body` at `path`.
+    ///
+    /// # Errors
+    /// [`ClientError`] if nobody answers or the answer is a problem.
+    pub(crate) fn put(&self, path: &str, content_type: &str, body: &[u8]) -> Result<(), ClientError> {
+        let url = format!("{}{path}", self.base);
+        let request = self.agent.put(&url).content_type(content_type);
+        let mut response = request.send(body).map_err(|error| self.failed(&url, error))?;
+        let status = response.status().as_u16();
+        let body = response.body_mut().with_config().limit(PROBLEM_BYTES_MAX).read_to_string().map_err(|error| self.failed(&url, error))?;
+        match (200..300).contains(&status) {
+            true => Ok(()),
+            false => Err(problem(status, &body, url)),
+        }
+    }
+
     fn failed(&self, url: &str, error: ureq::Error) -> ClientError {
         match error {
             ureq::Error::BadUri(_) | ureq::Error::Http(_) => ClientError::Url(url.to_owned()),

@@ -49,7 +49,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value = "wattle", value_parser = quantity::name)]
     name: Name,
     /// The site that the first node serves
-    #[arg(long, default_value = "z1", value_parser = quantity::name)]
+    #[arg(long, default_value = "z1", value_parser = quantity::site)]
     site: Name,
     /// Take all ports from here on: one per node for the ledger, then for HTTP, then one for MQTT
     #[arg(long, value_name = "PORT")]

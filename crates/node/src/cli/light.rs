@@ -3,7 +3,8 @@
 //! ```text
 //! follow                         heads ─▶ the newest certified milestone, again and again
 //! receipt                        a reading's receipt, fetched or from a file, checked
-//! wallet, validator, account     a value of the state with its proof, checked
+//! wallet, validator, account,    a value of the state with its proof, checked
+//! site, device, device-key
 //! ```
 //! # Rules
 //! - Nodes are asked, never trusted: only the genesis is (and what `follow` wrote down itself).
@@ -17,7 +18,7 @@ mod values;
 
 use super::Failure;
 use super::client::{ClientError, NodeClient};
-use crate::values::Kind;
+use crate::values::{Kind, Subject};
 
 /// `wattle light`.
 #[derive(Debug, clap::Args)]
@@ -46,6 +47,12 @@ enum What {
     Validator(values::Arguments),
     /// What the messages of an issuer did
     Account(values::Arguments),
+    /// Whose a site is, and which nodes anchor its readings
+    Site(values::SiteArguments),
+    /// A device's role, key and state
+    Device(values::DeviceArguments),
+    /// Whose a device's key is, or was, and when
+    DeviceKey(values::Arguments),
 }
 
 /// Does what was asked for.
@@ -57,9 +64,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.what {
         What::Follow(arguments) => follow::run(arguments),
         What::Receipt(arguments) => receipt::run(arguments),
-        What::Wallet(arguments) => values::run(Kind::Wallet, arguments),
-        What::Validator(arguments) => values::run(Kind::Validator, arguments),
-        What::Account(arguments) => values::run(Kind::Account, arguments),
+        What::Wallet(arguments) => values::of_key(Kind::Wallet, arguments),
+        What::Validator(arguments) => values::of_key(Kind::Validator, arguments),
+        What::Account(arguments) => values::of_key(Kind::Account, arguments),
+        What::DeviceKey(arguments) => values::of_key(Kind::DeviceKey, arguments),
+        What::Site(arguments) => values::run(&Subject::Site(arguments.site.clone()), &arguments.asking),
+        What::Device(arguments) => values::run(&Subject::Device(arguments.device.clone()), &arguments.asking),
     }
 }
 

@@ -45,6 +45,23 @@ impl Ordering {
         Ok(NodeClient::new(&self.node)?)
     }
 
+    /// The wallet that orders.
+    ///
+    /// # Errors
+    /// [`Failure`] if its key file cannot be read.
+    pub(crate) fn wallet(&self) -> Result<PublicKey, Failure> {
+        Ok(keys::read(&self.key)?.public_key())
+    }
+
+    /// The network that the node says it is of. A wrong one makes signatures that are refused; nothing worse.
+    ///
+    /// # Errors
+    /// [`Failure`] if the node cannot be asked.
+    pub(crate) fn network(&self) -> Result<NetworkId, Failure> {
+        let present: Epoch = self.client()?.json("/api/v1/epoch")?;
+        parsed(&present.network)
+    }
+
     /// Gives an order, waits for its effect and tells: `done` in words, or why there was none.
     ///
     /// # Errors

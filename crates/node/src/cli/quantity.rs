@@ -44,6 +44,22 @@ pub(crate) fn name(text: &str) -> Result<protocol::Name, String> {
     protocol::Name::new(text).map_err(|why| why.to_string())
 }
 
+/// Reads `site/ID`.
+///
+/// # Errors
+/// A sentence saying what is wrong with it.
+pub(crate) fn device(text: &str) -> Result<protocol::DeviceName, String> {
+    text.parse().map_err(|why: protocol::DeviceNameError| why.to_string())
+}
+
+/// Reads the name of a site: one level of a topic, or several parted by `/`.
+///
+/// # Errors
+/// A sentence saying what is wrong with it.
+pub(crate) fn site(text: &str) -> Result<protocol::Name, String> {
+    protocol::Name::site(text).map_err(|why| why.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -55,7 +55,7 @@ fn row(reading: &Reading) -> Vec<String> {
         short(&reading.id),
         reading.topic.clone(),
         time_us(reading.time_us),
-        reading.shown(),
+        format!("{}{}", reading.shown(), if reading.device_key.is_some() { " (signed)" } else { "" }),
         short(&reading.message),
         reading.height.map_or_else(|| reading.standing.clone(), |h| format!("{} in {h}", reading.standing)),
     ]

@@ -46,7 +46,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "URL", default_value = "mqtt://127.0.0.1:1883")]
     broker: String,
     /// The site the devices belong to
-    #[arg(long, default_value = "z1", value_parser = quantity::name)]
+    #[arg(long, default_value = "z1", value_parser = quantity::site)]
     site: Name,
     /// Publish so many readings a second; without this and --speedup, as fast as the broker acknowledges
     #[arg(long, value_name = "PER_SECOND", value_parser = quantity::positive, conflicts_with = "speedup")]

@@ -3,7 +3,7 @@
 use super::Failure;
 use super::client::{DEFAULT_NODE, NodeClient};
 use super::output::{print, print_json, short, table, thousands, time_ms};
-use super::wire::{SiteStats, Status};
+use super::wire::{MqttSnStats, SiteStats, Status, TierStats};
 
 /// `wattle status`.
 #[derive(Debug, clap::Args)]
@@ -33,6 +33,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut rows = ledger_rows(&status);
     if let Some(site) = &status.site_stats {
         rows.extend(site_rows(site));
+        rows.extend(site.tier.iter().flat_map(tier_rows));
+    }
+    if let Some(gateway) = &status.mqttsn {
+        rows.extend(gateway_rows(gateway));
     }
     print(&table(&["node", status.name.as_str()], rows))
 }
@@ -89,5 +93,39 @@ fn site_rows(site: &SiteStats) -> Vec<Vec<String>> {
         row("publishes", format!("{} accepted, {} seen before", thousands(site.accepted), thousands(site.duplicates))),
         row("malformed / not acknowledged", format!("{} / {}", thousands(site.rejected), thousands(site.refused))),
         row("cache", format!("{} readings, {} bytes on disk", thousands(site.cache_pending), thousands(site.log_bytes))),
+    ]
+}
+
+fn gateway_rows(gateway: &MqttSnStats) -> Vec<Vec<String>> {
+    let by_reason = |counts: &std::collections::BTreeMap<String, u64>| {
+        let counted = counts.iter().filter(|(_, count)| **count > 0);
+        let reasons: Vec<String> = counted.map(|(reason, count)| format!("{reason} ({})", thousands(*count))).collect();
+        if reasons.is_empty() { "nothing".to_owned() } else { reasons.join(", ") }
+    };
+    let publishes = format!("{} in, {} out", thousands(gateway.publishes_in), thousands(gateway.publishes_out));
+    vec![
+        row("MQTT-SN", gateway.address.as_str()),
+        row("MQTT-SN clients", format!("{}, {} asleep", thousands(gateway.clients), thousands(gateway.asleep))),
+        row("MQTT-SN publishes", format!("{publishes}, {} sent again", thousands(gateway.retries))),
+        row("MQTT-SN refused", by_reason(&gateway.refused)),
+        row("MQTT-SN dropped", by_reason(&gateway.dropped)),
+    ]
+}
+
+fn tier_rows(tier: &TierStats) -> Vec<Vec<String>> {
+    let state = |connected: bool| if connected { "linked" } else { "away" };
+    let parent = match &tier.parent {
+        Some(url) => format!("{url}, {}, {} publishes wait", state(tier.connected), thousands(tier.queued_up)),
+        None => "none, it is the top".to_owned(),
+    };
+    let below = tier.links.iter().map(|link| format!("{} ({}, {} wait)", link.scope, state(link.connected), thousands(link.queued)));
+    let below: Vec<String> = below.collect();
+    let all = if tier.scope.is_empty() { "all sites" } else { tier.scope.as_str() };
+    vec![
+        row("broker is for", all),
+        row("parent broker", parent),
+        row("brokers below", if below.is_empty() { "none".to_owned() } else { below.join(", ") }),
+        row("handed on / repetitions", format!("{} / {}", thousands(tier.drained), thousands(tier.duplicates))),
+        row("circles / not taken", format!("{} / {}", thousands(tier.loops), thousands(tier.refused))),
     ]
 }

@@ -66,7 +66,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 /// Tells whoever watches that everything answers.
 fn ready(node: &Running) {
     let broker = node.broker.as_ref().map(|b| format!(", MQTT {b}")).unwrap_or_default();
-    note(&format!("{} of network {} is ready: ledger {}, HTTP http://{}{broker}", node.name, node.network, node.ledger, node.http));
+    let mqttsn = node.mqttsn.map(|a| format!(", MQTT-SN {a}/udp")).unwrap_or_default();
+    note(&format!("{} of network {} is ready: ledger {}, HTTP http://{}{broker}{mqttsn}", node.name, node.network, node.ledger, node.http));
 }
 
 /// Stops this process, gracefully, when whoever started it is gone: then the pipe to its stdin closes.

@@ -92,7 +92,7 @@ pub(crate) fn sentence(verified: &Verified, genesis: &Genesis) -> String {
     let signers: Vec<&str> = verified.signers.iter().map(protocol::Name::as_str).collect();
     let unit = reading.unit.as_deref().map(|u| format!(" {u}")).unwrap_or_default();
     format!(
-        "verified: device {} at site {}, {} {} = {}{unit} at {}; in milestone {} of {}; confirmed by {} of {} validators: {}; anchored by node {}",
+        "verified: device {} at site {}, {} {} = {}{unit} at {}; in milestone {} of {}; confirmed by {} of {} validators: {}; anchored by node {}{}",
         reading.topic.device,
         reading.topic.site,
         reading.topic.direction.as_str(),
@@ -105,6 +105,7 @@ pub(crate) fn sentence(verified: &Verified, genesis: &Genesis) -> String {
         verified.committee,
         signers.join(", "),
         issuer(verified, genesis),
+        reading.signed.map(|s| format!("; signed by the device's key {}", s.key)).unwrap_or_default(),
     )
 }
 
@@ -129,6 +130,8 @@ pub(crate) fn object(verified: &Verified, genesis: &Genesis) -> serde_json::Valu
         "sequence": reading.sequence,
         "unit": reading.unit,
         "value": value,
+        "device_key": reading.signed.map(|s| s.key.to_string()),
+        "device_signature": reading.signed.map(|s| s.signature.to_string()),
         "message": verified.message.to_string(),
         "issuer": verified.issuer.to_string(),
         "issuer_name": issuer(verified, genesis),

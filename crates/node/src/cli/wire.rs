@@ -27,6 +27,30 @@ pub(crate) struct Status {
     pub(crate) committee: Vec<Member>,
     /// The site, if the node serves one.
     pub(crate) site_stats: Option<SiteStats>,
+    /// The MQTT-SN gateway, if the node runs one.
+    #[serde(default)]
+    pub(crate) mqttsn: Option<MqttSnStats>,
+}
+
+/// The MQTT-SN gateway's counts.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct MqttSnStats {
+    /// Where clients reach it.
+    pub(crate) address: String,
+    /// Clients.
+    pub(crate) clients: u64,
+    /// Those that sleep.
+    pub(crate) asleep: u64,
+    /// Publishes handed to the broker.
+    pub(crate) publishes_in: u64,
+    /// Publishes sent to clients.
+    pub(crate) publishes_out: u64,
+    /// Messages sent again.
+    pub(crate) retries: u64,
+    /// Requests refused, by reason.
+    pub(crate) refused: BTreeMap<String, u64>,
+    /// Messages dropped, by reason.
+    pub(crate) dropped: BTreeMap<String, u64>,
 }
 
 /// The ledger as one node sees it.
@@ -80,6 +104,40 @@ pub(crate) struct Member {
     pub(crate) key: String,
 }
 
+/// The broker's place in the tree of brokers.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct TierStats {
+    /// The sites that it is for.
+    pub(crate) scope: String,
+    /// The broker above.
+    pub(crate) parent: Option<String>,
+    /// Whether it can be reached.
+    pub(crate) connected: bool,
+    /// Publishes that wait to go up.
+    pub(crate) queued_up: u64,
+    /// The brokers below.
+    pub(crate) links: Vec<LinkStats>,
+    /// Publishes that another broker has acknowledged.
+    pub(crate) drained: u64,
+    /// Repetitions recognised.
+    pub(crate) duplicates: u64,
+    /// Publishes that came in a circle.
+    pub(crate) loops: u64,
+    /// Publishes not taken.
+    pub(crate) refused: u64,
+}
+
+/// A broker below.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct LinkStats {
+    /// The sites that it is for.
+    pub(crate) scope: String,
+    /// Whether it is connected.
+    pub(crate) connected: bool,
+    /// Publishes that wait for it.
+    pub(crate) queued: u64,
+}
+
 /// The site's counts.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct SiteStats {
@@ -99,6 +157,9 @@ pub(crate) struct SiteStats {
     pub(crate) anchored: u64,
     /// Readings that a milestone confirmed.
     pub(crate) confirmed: u64,
+    /// The broker's place in the tree of brokers.
+    #[serde(default)]
+    pub(crate) tier: Option<TierStats>,
     /// Readings in the cache.
     pub(crate) cache_pending: u64,
     /// Bytes of the site's log on disk.
@@ -258,6 +319,40 @@ pub(crate) struct Release {
     pub(crate) amount: u64,
 }
 
+/// `GET /api/v1/devices`.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Devices {
+    /// In the order of their registration.
+    pub(crate) devices: Vec<Device>,
+    /// Where a further question goes on.
+    pub(crate) next: Option<u32>,
+}
+
+/// A registered device. Times are heights of milestones.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Device {
+    /// `site/ID`.
+    pub(crate) device: String,
+    /// Active or revoked.
+    pub(crate) state: String,
+    /// The wallet that registered it.
+    pub(crate) owner: String,
+    /// 1 to 3.
+    pub(crate) role: u8,
+    /// Its key.
+    pub(crate) key: Option<String>,
+    /// Which of its keys that is.
+    pub(crate) key_epoch: u64,
+    /// Since when.
+    pub(crate) key_since: u64,
+    /// The hash of its Thing Description.
+    pub(crate) thing: Option<String>,
+    /// When it was registered.
+    pub(crate) registered: u64,
+    /// When it changed last.
+    pub(crate) changed: u64,
+}
+
 /// `GET /api/v1/milestones`.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Milestones {
@@ -304,6 +399,9 @@ pub(crate) struct Reading {
     pub(crate) unit: Option<String>,
     /// The value; bytes are an object with base64url.
     pub(crate) value: Value,
+    /// The key of the device that signed it.
+    #[serde(default)]
+    pub(crate) device_key: Option<String>,
     /// The message that anchors it.
     pub(crate) message: String,
     /// Where that stands.

@@ -10,6 +10,9 @@ use axum::response::IntoResponse;
 pub(super) async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
     let ledger = ledger_status(&state).await.ok();
     let site = state.site.as_ref().map(|s| s.stats());
+    if let Some(gateway) = &state.gateway {
+        state.metrics.copy_gateway(&gateway.stats());
+    }
     let text = state.metrics.render(ledger.as_ref(), site.as_ref(), &state.runtime.metrics());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }

@@ -1,5 +1,5 @@
-//! The HTTP interface: `/api/v1/…`, events, metrics. Read only but for orders, which their wallets signed, and a
-//! joining node's questions.
+//! The HTTP interface: `/api/v1/…`, events, metrics. Read only but for orders, which their wallets signed, Thing
+//! Descriptions, whose hashes are on the ledger, and a joining node's questions.
 //!
 //! | path | file |
 //! |---|---|
@@ -10,11 +10,13 @@
 //! | `/api/v1/receipts/{reference}` | `receipts` |
 //! | `/api/v1/committee` | `committee` |
 //! | `/api/v1/head` | `head` |
-//! | `/api/v1/state/{wallets,validators,accounts}/{key}` | `state` |
+//! | `/api/v1/state/{wallets,validators,accounts,device-keys}/{key}`, `/api/v1/state/sites/{site}`, `/api/v1/state/devices/{site}/{device}` | `state` |
 //! | `/api/v1/sync` (POST) | `sync` |
 //! | `/api/v1/validators[/{key}]`, `/api/v1/epoch` | `validators` |
 //! | `/api/v1/wallets/{key}[/stakes/{validator}]` | `wallets` |
 //! | `POST /api/v1/orders` | `orders` |
+//! | `/api/v1/devices[/{site}/{device}]`, `/api/v1/sites/{site}`, `/api/v1/device-keys/{key}` | `devices` |
+//! | `/api/v1/things[/{site}/{device}]` (PUT too), `/.well-known/wot` | `things` |
 //! | `/api/v1/events` | `events` |
 //! | `/metrics` | `metrics` |
 //!
@@ -22,6 +24,7 @@
 //! problem (RFC 9457) that says what, where and what to do (`problem`).
 
 mod committee;
+mod devices;
 mod events;
 mod head;
 mod listing;
@@ -36,6 +39,7 @@ mod server;
 mod state;
 mod status;
 mod sync;
+mod things;
 mod validators;
 mod wallets;
 

@@ -4,26 +4,25 @@
 
 use super::AppState;
 use super::problem::Problem;
-use super::readings::{Reference, batch_of, dropped, reading_in};
-use crate::index::Row;
+use super::readings::{Reference, dropped};
+use crate::index::Found;
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::IntoResponse;
-use protocol::{Batch, Genesis, Receipt, batch, merkle};
+use protocol::{Genesis, Receipt, batch, merkle};
 use replica::{Evidence, EvidenceError};
 
 /// `GET /api/v1/receipts/{reference}`.
 pub(super) async fn one(State(state): State<AppState>, Path(reference): Path<String>) -> Result<impl IntoResponse, Problem> {
-    let row = Reference::parse(&reference)?.find(&state).await?;
-    let evidence = state.ledger.evidence(row.message).await.map_err(|error| match error {
+    let found = Reference::parse(&reference)?.find(&state).await?;
+    let evidence = state.ledger.evidence(found.anchored.message).await.map_err(|error| match error {
         // the index names it, so it was here
         EvidenceError::Unknown(id) => dropped(&state, &format!("the message {id}")),
         other => no_evidence(&other),
     })?;
-    let batch = batch_of(&state, &row).await?;
     let shared = state.clone();
     // hashing a whole batch takes milliseconds
-    let text = tokio::task::spawn_blocking(move || receipt_text(&row, &batch, evidence, &shared.genesis)).await;
+    let text = tokio::task::spawn_blocking(move || receipt_text(found, evidence, &shared.genesis)).await;
     let text = text.map_err(|e| Problem::internal(format!("the receipt could not be made: {e}")))??;
     Ok(([(header::CONTENT_TYPE, "application/json")], text))
 }
@@ -38,14 +37,15 @@ fn no_evidence(error: &EvidenceError) -> Problem {
     }
 }
 
-fn receipt_text(row: &Row, batch: &Batch, evidence: Evidence, genesis: &Genesis) -> Result<String, Problem> {
-    let reading = reading_in(batch, row)?.clone();
-    let path = merkle::path(&batch.leaves(), row.leaf as usize);
-    let batch_path = path.ok_or_else(|| Problem::internal(format!("the batch of reading {} has no such leaf", row.id)))?;
+fn receipt_text(found: Found, evidence: Evidence, genesis: &Genesis) -> Result<String, Problem> {
+    let Found { reading, leaf, anchored } = found;
+    let id = reading.id();
+    let path = merkle::path(&anchored.batch.leaves(), leaf as usize);
+    let batch_path = path.ok_or_else(|| Problem::internal(format!("the batch of reading {id} has no such leaf")))?;
     let receipt = Receipt {
         reading,
-        salt: batch::salt(&batch.secret, row.leaf),
-        leaf_index: row.leaf,
+        salt: batch::salt(&anchored.batch.secret, leaf),
+        leaf_index: leaf,
         batch_path,
         message: evidence.message.as_ref().clone(),
         message_index: evidence.message_index,
@@ -58,8 +58,7 @@ fn receipt_text(row: &Row, batch: &Batch, evidence: Evidence, genesis: &Genesis)
     match receipt.verify(genesis) {
         Ok(_) => Ok(receipt.to_json()),
         Err(why) => Err(Problem::internal(format!(
-            "the receipt of reading {} does not hold, so it is not given out: {why}; run `wattle check` on the data directory",
-            row.id
+            "the receipt of reading {id} does not hold, so it is not given out: {why}; run `wattle check` on the data directory"
         ))),
     }
 }

@@ -1,9 +1,11 @@
 //! What the handlers share, the routes, and the listener.
 
 use super::problem::Problem;
-use super::{committee, events, head, messages, metrics, milestones, orders, readings, receipts, state, status, sync, validators, wallets};
+use super::{committee, devices, events, head, messages, metrics, milestones, orders, readings, receipts, state, status, sync, things};
+use super::{validators, wallets};
 use crate::metrics::Metrics;
 use crate::site::Site;
+use crate::things::Things;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
@@ -50,6 +52,10 @@ pub(crate) struct Parts {
     pub(crate) runtime: replica::Runtime,
     /// Its site, if it serves one.
     pub(crate) site: Option<Site>,
+    /// The Thing Descriptions it keeps.
+    pub(crate) things: Things,
+    /// Its MQTT-SN gateway, if it runs one.
+    pub(crate) gateway: Option<Arc<mqtt::sn::Gateway>>,
     /// Its metrics.
     pub(crate) metrics: Metrics,
     /// When it started.
@@ -109,6 +115,9 @@ fn router(state: AppState) -> Router {
         .route("/api/v1/committee", get(committee::committee))
         .route("/api/v1/head", get(head::head))
         .route("/api/v1/state/{kind}/{key}", get(state::one))
+        // the name of a site may have several levels
+        .route("/api/v1/state/sites/{*site}", get(state::site))
+        .route("/api/v1/state/devices/{*device}", get(state::device))
         .route("/api/v1/sync", post(sync::answer).layer(DefaultBodyLimit::max(sync::QUESTION_BYTES_MAX)))
         .route("/api/v1/validators", get(validators::list))
         .route("/api/v1/validators/{key}", get(validators::one))
@@ -116,6 +125,13 @@ fn router(state: AppState) -> Router {
         .route("/api/v1/wallets/{key}", get(wallets::one))
         .route("/api/v1/wallets/{key}/stakes/{validator}", get(wallets::stake))
         .route("/api/v1/orders", post(orders::post))
+        .route("/api/v1/devices", get(devices::list))
+        .route("/api/v1/devices/{*device}", get(devices::one))
+        .route("/api/v1/sites/{*site}", get(devices::site))
+        .route("/api/v1/device-keys/{key}", get(devices::key))
+        .route("/api/v1/things", get(things::list))
+        .route("/api/v1/things/{*device}", get(things::one).put(things::put).layer(DefaultBodyLimit::max(edge::thing::THING_BYTES_MAX)))
+        .route("/.well-known/wot", get(things::well_known))
         .route("/api/v1/events", get(events::events))
         .route("/metrics", get(metrics::metrics))
         .route("/healthz", get(status::healthz))

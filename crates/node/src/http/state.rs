@@ -1,11 +1,12 @@
-//! `/api/v1/state/{kind}/{key}`: values of the state, each with the proof that the committee certified it.
+//! `/api/v1/state/{kind}/{key}` and `/api/v1/state/devices/{site}/{device}`: values of the state, each with the proof that the committee certified it.
 //!
 //! A proof is verified here before it is handed out. What is certified is the state after the milestone before the
 //! newest; on an idle network there may be a moment without one, so the answer waits for it a little.
 
 use super::AppState;
+use super::devices::{device_in, site_in};
 use super::problem::Problem;
-use crate::values::Kind;
+use crate::values::{Kind, Subject};
 use axum::Json;
 use axum::extract::{Path, State};
 use ledger::Key;
@@ -29,14 +30,29 @@ static WAITING: Semaphore = Semaphore::const_new(WAITING_MAX);
 pub(super) async fn one(State(state): State<AppState>, Path((kind, key)): Path<(String, String)>) -> Result<Json<Value>, Problem> {
     let named = |k: &Kind| k.plural() == kind;
     let Some(kind) = Kind::ALL.into_iter().find(named) else {
-        return Err(Problem::not_found(format!("there is no state of {kind}: ask for wallets, validators or accounts")));
+        let known = "wallets, validators, accounts, device-keys, sites or devices";
+        return Err(Problem::not_found(format!("there is no state of {kind}: ask for {known}")));
     };
-    let of: PublicKey =
+    let key: PublicKey =
         key.parse().map_err(|_| Problem::bad_request(format!("{key} is not a public key: 64 lower-case hexadecimal digits")))?;
-    let proof = certified(&state, kind.key(of)).await?;
+    of(state, Subject::Key(kind, key)).await
+}
+
+/// `GET /api/v1/state/sites/{site}`.
+pub(super) async fn site(State(state): State<AppState>, Path(site): Path<String>) -> Result<Json<Value>, Problem> {
+    of(state, Subject::Site(site_in(&site)?)).await
+}
+
+/// `GET /api/v1/state/devices/{site}/{device}`.
+pub(super) async fn device(State(state): State<AppState>, Path(device): Path<String>) -> Result<Json<Value>, Problem> {
+    of(state, Subject::Device(device_in(&device)?)).await
+}
+
+async fn of(state: AppState, subject: Subject) -> Result<Json<Value>, Problem> {
+    let proof = certified(&state, subject.key()).await?;
     let shared = state.clone();
     // a few signatures for each epoch
-    let answer = tokio::task::spawn_blocking(move || answer(kind, &proof, &shared.genesis)).await;
+    let answer = tokio::task::spawn_blocking(move || answer(&subject, &proof, &shared.genesis)).await;
     answer.map_err(|e| Problem::internal(format!("the proof could not be checked: {e}")))?.map(Json)
 }
 
@@ -60,12 +76,12 @@ fn no_proof(error: &ProofError) -> Problem {
     }
 }
 
-fn answer(kind: Kind, proof: &StateProof, genesis: &Genesis) -> Result<Value, Problem> {
+fn answer(subject: &Subject, proof: &StateProof, genesis: &Genesis) -> Result<Value, Problem> {
     let wrong = |why: &dyn std::fmt::Display| {
         Problem::internal(format!("the proof does not hold, so it is not given out: {why}; run `wattle check` on the data directory"))
     };
     let verified = proof.verify(genesis).map_err(|e| wrong(&e))?;
-    let value = kind.show(&verified.value).map_err(|e| wrong(&e))?;
+    let value = subject.show(&verified.value).map_err(|e| wrong(&e))?;
     let proof: Value = serde_json::from_str(&proof.to_json()).map_err(|e| wrong(&e))?;
     Ok(json!({ "height": verified.height, "time_ms": verified.time_ms, "epoch": verified.epoch, "value": value, "proof": proof }))
 }

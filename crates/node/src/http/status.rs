@@ -32,6 +32,7 @@ pub(super) async fn status(State(state): State<AppState>) -> Result<Json<Value>,
         "ledger": ledger_json(&ledger),
         "committee": committee,
         "site_stats": state.site.as_ref().map(|s| site_json(&s.stats())),
+        "mqttsn": state.gateway.as_ref().map(|g| gateway_json(g)),
     })))
 }
 
@@ -68,6 +69,13 @@ fn site_json(stats: &SiteStats) -> Value {
         "accepted": stats.ingress.accepted,
         "duplicates": stats.ingress.duplicates,
         "rejected": stats.ingress.rejected,
+        "unbelieved": {
+            "unknown": stats.identity.unknown,
+            "unsigned": stats.identity.unsigned,
+            "revoked": stats.identity.revoked,
+            "forged": stats.identity.forged,
+            "replayed": stats.identity.replayed,
+        },
         "refused": stats.ingress.refused,
         "readings": stats.ingress.readings,
         "anchored": stats.anchored,
@@ -75,6 +83,59 @@ fn site_json(stats: &SiteStats) -> Value {
         "cache_pending": stats.cache_pending,
         "log_bytes": stats.log.disk_bytes,
         "latency_ms": stats.latency.map(latency),
+        "tier": stats.tier.as_ref().map(tier_json),
+    })
+}
+
+fn tier_json(tier: &mqtt::TierStats) -> Value {
+    let link = |link: &mqtt::tiers::LinkStats| {
+        json!({
+            "id": link.id,
+            "scope": link.scope,
+            "connected": link.connected,
+            "filters": link.filters,
+            "queued": link.queued,
+        })
+    };
+    json!({
+        "id": tier.id,
+        "scope": tier.scope,
+        "parent": tier.parent,
+        "connected": tier.connected,
+        "connects": tier.connects,
+        "subscribed": tier.subscribed,
+        "asked": tier.asked,
+        "queued_up": tier.queued_up,
+        "links": tier.links.iter().map(link).collect::<Vec<_>>(),
+        "spool_bytes": tier.spool_bytes,
+        "spooled": tier.spooled,
+        "drained": tier.drained,
+        "from_above": tier.from_above,
+        "from_below": tier.from_below,
+        "duplicates": tier.duplicates,
+        "loops": tier.loops,
+        "refused": tier.refused,
+        "dropped": tier.dropped,
+        "missed": tier.missed,
+    })
+}
+
+fn gateway_json(gateway: &mqtt::sn::Gateway) -> Value {
+    let stats = gateway.stats();
+    json!({
+        "address": gateway.address().to_string(),
+        "dtls_address": gateway.dtls_address().map(|a| a.to_string()),
+        "clients": stats.clients,
+        "asleep": stats.asleep,
+        "buffered_bytes": stats.buffered_bytes,
+        "connected": stats.connected,
+        "lost": stats.lost,
+        "publishes_in": stats.publishes_in,
+        "publishes_out": stats.publishes_out,
+        "retries": stats.retries,
+        "malformed": stats.malformed,
+        "refused": stats.refused,
+        "dropped": stats.dropped,
     })
 }
 

@@ -1,9 +1,11 @@
 //! The one who writes the index: a thread of its own, with patience.
 
-use super::{Op, signed};
-use protocol::{Batch, DeviceTopic, Id};
+use super::drawers::Entries;
+use super::{NOWHERE, Op, signed};
+use mqtt::replay::WINDOW;
+use protocol::{Batch, DeviceTopic, PublicKey};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,10 +20,13 @@ const WRITE_TRIES_MAX: u32 = 6;
 /// The pause after the first failure; it doubles.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
+/// Numbers of topics, each with the width of its widest span in microseconds.
+pub(super) type Topics = HashMap<DeviceTopic, (i64, i64)>;
+
 /// Owns the connection that writes.
 pub(super) struct Writer {
     pub(super) connection: Connection,
-    pub(super) topics: HashMap<DeviceTopic, i64>,
+    pub(super) topics: Topics,
     pub(super) broken: Arc<AtomicBool>,
 }
 
@@ -69,64 +74,88 @@ impl Writer {
 
     fn transaction(&mut self, ops: &[Op]) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction()?;
+        let mut entries = Entries::default();
         for op in ops {
             match op {
-                Op::Add { message, blob, batch } => add(&transaction, &mut self.topics, message, blob, batch)?,
-                Op::Remove(message) => remove(&transaction, message)?,
+                Op::Add { place, batch } => add(&transaction, &mut self.topics, &mut entries, *place, batch)?,
+                Op::Remove { first } => {
+                    let sql = "UPDATE batches SET place = ?2 WHERE first = ?1";
+                    transaction.prepare_cached(sql)?.execute(params![signed(*first), NOWHERE])?;
+                }
                 Op::Filled => {
                     transaction.execute("UPDATE watermark SET filling = 0", [])?;
                 }
                 Op::Flush(_) => {}
             }
         }
+        entries.write(&transaction)?;
         transaction.commit()
     }
 }
 
-fn add(
-    transaction: &Transaction<'_>,
-    topics: &mut HashMap<DeviceTopic, i64>,
-    message: &Id,
-    blob: &Id,
-    batch: &Batch,
-) -> rusqlite::Result<()> {
-    let sql = "INSERT OR IGNORE INTO batches (message, blob, first_place, readings) VALUES (?1, ?2, ?3, ?4)";
-    let count = signed(batch.readings.len() as u64);
-    if transaction.prepare_cached(sql)?.execute(params![message.0, blob.0, signed(batch.first_offset), count])? == 0 {
-        return Ok(()); // it is there
+fn add(transaction: &Transaction<'_>, topics: &mut Topics, entries: &mut Entries, place: u64, batch: &Batch) -> rusqlite::Result<()> {
+    let (first, count) = (signed(batch.first_offset), signed(batch.readings.len() as u64));
+    let mut find = transaction.prepare_cached("SELECT readings FROM batches WHERE first = ?1")?;
+    if find.query_row(params![first], |r| r.get::<_, i64>(0)).optional()? == Some(count) {
+        // the same readings, perhaps anchored again: the newest place counts
+        let sql = "UPDATE batches SET place = ?2 WHERE first = ?1 AND place < ?2";
+        transaction.prepare_cached(sql)?.execute(params![first, signed(place)])?;
+        return Ok(());
     }
-    let number = transaction.last_insert_rowid();
-    let sql = "INSERT OR IGNORE INTO anchored (place, id, topic, time_us, batch) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let sql = "INSERT OR REPLACE INTO batches (first, place, readings) VALUES (?1, ?2, ?3)";
+    transaction.prepare_cached(sql)?.execute(params![first, signed(place), count])?;
+    let mut spans: BTreeMap<&DeviceTopic, (i64, i64)> = BTreeMap::new();
+    for (offset, reading) in (batch.first_offset..).zip(&batch.readings) {
+        let time = signed(reading.time_us);
+        let (from, to) = spans.entry(&reading.topic).or_insert((time, time));
+        (*from, *to) = ((*from).min(time), (*to).max(time));
+        entries.put(offset, &reading.id());
+    }
+    let sql = "INSERT OR REPLACE INTO spans (topic, last_us, first, width_us) VALUES (?1, ?2, ?3, ?4)";
     let mut insert = transaction.prepare_cached(sql)?;
-    for (place, reading) in (batch.first_offset..).zip(&batch.readings) {
-        let topic = number_of(transaction, topics, &reading.topic)?;
-        insert.execute(params![signed(place), reading.id().0, topic, signed(reading.time_us), number])?;
+    for (topic, (from, to)) in spans {
+        let width = to.saturating_sub(from);
+        let number = number_of(transaction, topics, topic, width)?;
+        insert.execute(params![number, to, first, width])?;
+    }
+    note_numbers(transaction, batch)
+}
+
+/// Notes the numbers of signed readings, and forgets those that no site looks at any more.
+fn note_numbers(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
+    let mut keys: BTreeSet<PublicKey> = BTreeSet::new();
+    for reading in &batch.readings {
+        if let (Some(by), Some(number)) = (&reading.signed, reading.sequence) {
+            let sql = "INSERT OR IGNORE INTO signed (key, number) VALUES (?1, ?2)";
+            transaction.prepare_cached(sql)?.execute(params![by.key.0, number.to_be_bytes()])?;
+            keys.insert(by.key);
+        }
+    }
+    for key in keys {
+        // big-endian numbers are in the order of their bytes; the greatest may be of another batch
+        let sql = "SELECT max(number) FROM signed WHERE key = ?1";
+        let greatest = transaction.prepare_cached(sql)?.query_row(params![key.0], |r| r.get(0)).map(u64::from_be_bytes)?;
+        let sql = "DELETE FROM signed WHERE key = ?1 AND number < ?2";
+        let first = greatest.saturating_sub(WINDOW - 1);
+        transaction.prepare_cached(sql)?.execute(params![key.0, first.to_be_bytes()])?;
     }
     Ok(())
 }
 
-fn number_of(transaction: &Transaction<'_>, topics: &mut HashMap<DeviceTopic, i64>, topic: &DeviceTopic) -> rusqlite::Result<i64> {
-    if let Some(number) = topics.get(topic) {
+/// The number of a topic that has a span of this width.
+fn number_of(transaction: &Transaction<'_>, topics: &mut Topics, topic: &DeviceTopic, width: i64) -> rusqlite::Result<i64> {
+    if let Some((number, widest)) = topics.get(topic)
+        && width <= *widest
+    {
         return Ok(*number);
     }
-    let name = topic.to_string();
-    transaction.prepare_cached("INSERT OR IGNORE INTO topics (name) VALUES (?1)")?.execute(params![name])?;
-    let number = transaction.prepare_cached("SELECT number FROM topics WHERE name = ?1")?.query_row(params![name], |r| r.get(0))?;
+    let sql = "INSERT INTO topics (name, widest_us) VALUES (?1, ?2)
+        ON CONFLICT (name) DO UPDATE SET widest_us = max(widest_us, excluded.widest_us) RETURNING number, widest_us";
+    let mut insert = transaction.prepare_cached(sql)?;
+    let found: (i64, i64) = insert.query_row(params![topic.to_string(), width], |r| Ok((r.get(0)?, r.get(1)?)))?;
     if topics.len() >= TOPICS_REMEMBERED_MAX {
         topics.clear();
     }
-    topics.insert(topic.clone(), number);
-    Ok(number)
-}
-
-fn remove(transaction: &Transaction<'_>, message: &Id) -> rusqlite::Result<()> {
-    let find = "SELECT number, first_place, readings FROM batches WHERE message = ?1";
-    let found: Option<(i64, i64, i64)> =
-        transaction.query_row(find, params![message.0], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?))).optional()?;
-    if let Some((number, first, readings)) = found {
-        let sql = "DELETE FROM anchored WHERE place >= ?1 AND place < ?2 AND batch = ?3";
-        transaction.execute(sql, params![first, first.saturating_add(readings), number])?;
-        transaction.execute("DELETE FROM batches WHERE number = ?1", params![number])?;
-    }
-    Ok(())
+    topics.insert(topic.clone(), found);
+    Ok(found.0)
 }

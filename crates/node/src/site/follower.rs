@@ -85,7 +85,9 @@ impl Follower {
                     match self.ledger.message(message).await.map(|record| record.standing) {
                         Some(Standing::Confirmed { height, .. }) => self.shared.note(message, height),
                         Some(Standing::Void { .. }) => {
-                            self.index.remove(message).await;
+                            if let Some(first) = self.shared.front_offset() {
+                                self.index.remove(first).await;
+                            }
                             self.shared.void(message);
                         }
                         // the milestone that decided it is dropped here; nothing else of ours could count in its place

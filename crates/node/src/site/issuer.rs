@@ -10,7 +10,7 @@ use super::{SiteError, read_blocking, told};
 use crate::index::Index;
 use mqtt::SiteLog;
 use protocol::limits::BATCH_BYTES_MAX;
-use protocol::{Batch, Body, Encode as _, Id, Reading, merkle};
+use protocol::{Batch, Body, Encode as _, Reading, merkle};
 use replica::{Handle, IssueError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -21,8 +21,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// Bytes of an encoded batch that we make: half of what is allowed.
 const BATCH_BYTES_CUT: usize = BATCH_BYTES_MAX / 2;
-/// What a reading can take in a batch beyond its own encoding: two table indices, a longer time and sequence.
-const ROW_OVERHEAD_BYTES: usize = 24;
+/// What a reading can take in a batch beyond its own encoding: three table indices, a longer time and sequence.
+const ROW_OVERHEAD_BYTES: usize = 28;
 /// Version, secret, first offset and lengths of a batch.
 const HEAD_BYTES: usize = 64;
 
@@ -48,7 +48,6 @@ pub(super) struct Issuer {
 struct Prepared {
     batch: Arc<Batch>,
     body: Body,
-    blob: Id,
     count: u32,
     encoded: Vec<u8>,
 }
@@ -105,10 +104,10 @@ impl Issuer {
     }
 
     async fn issue(&self, prepared: Prepared) -> Result<(), SiteError> {
-        let Prepared { batch, body, blob, count, encoded } = prepared;
-        let message = loop {
-            match self.ledger.issue(body.clone(), Some(encoded.clone())).await {
-                Ok(message) => break message,
+        let Prepared { batch, body, count, encoded } = prepared;
+        let anchored = loop {
+            match self.ledger.anchor(body.clone(), encoded.clone()).await {
+                Ok(anchored) => break anchored,
                 Err(IssueError::Stopped) => return Err(SiteError::LedgerStopped),
                 // the log keeps what comes meanwhile
                 Err(IssueError::Backlog(_)) => tokio::time::sleep(BACKLOG_PAUSE).await,
@@ -116,8 +115,8 @@ impl Issuer {
                 Err(other) => return Err(SiteError::Issue(other)),
             }
         };
-        self.shared.pushed(batch.first_offset, count, message);
-        self.index.add(message, blob, batch).await;
+        self.shared.pushed(batch.first_offset, count, anchored.message);
+        self.index.add(anchored.place, batch).await;
         Ok(())
     }
 }
@@ -158,7 +157,7 @@ fn assemble(first: u64, secret: [u8; 32], rows: Vec<(u64, Reading)>, bytes_max: 
     let blob = Batch::blob_digest(&encoded);
     let body =
         Body::Readings { root: merkle::root(&batch.leaves()), count, bytes: length, span_us: batch.span_us(), blob, shares: Vec::new() };
-    Ok(Prepared { batch: Arc::new(batch), body, blob, count, encoded })
+    Ok(Prepared { batch: Arc::new(batch), body, count, encoded })
 }
 
 /// Writes the watermark so that it is there, whole, after any crash.
@@ -194,6 +193,7 @@ mod tests {
             sequence: Some(n),
             unit: Some("W".into()),
             value: Value::Bytes(vec![1; bytes]),
+            signed: None,
         };
         (first..first + count).map(|n| (n, reading(n))).collect()
     }

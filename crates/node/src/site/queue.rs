@@ -132,6 +132,11 @@ impl Shared {
         self.lock().batches.len() < IN_FLIGHT_BATCHES_MAX
     }
 
+    /// The offset of the front's first reading; `None` if nothing is on its way.
+    pub(super) fn front_offset(&self) -> Option<u64> {
+        self.lock().batches.front().map(|batch| batch.first)
+    }
+
     /// A batch was issued: a new one, or one anchored again.
     pub(super) fn pushed(&self, first: u64, count: u32, message: Id) {
         self.lock().pushed(first, count, message);

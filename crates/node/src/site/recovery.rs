@@ -14,7 +14,7 @@
 
 use super::queue::InFlight;
 use super::{SiteError, read_watermark};
-use crate::index::Index;
+use crate::index::{Index, Listed};
 use mqtt::SiteLog;
 use protocol::{Batch, Body, Decode as _, DecodeError, Id};
 use replica::{Handle, MessageRecord, OwnPayload, Standing};
@@ -109,9 +109,9 @@ impl Walk {
     }
 }
 
-fn own(record: &MessageRecord, payload: &[u8]) -> Result<Option<(Own, Batch, Id)>, SiteError> {
+fn own(record: &MessageRecord, payload: &[u8]) -> Result<Option<(Own, Batch)>, SiteError> {
     let message = record.message.id();
-    let Body::Readings { count, blob, .. } = &record.message.body else {
+    let Body::Readings { count, .. } = &record.message.body else {
         return Ok(None);
     };
     let batch = Batch::decode(payload).map_err(|why| SiteError::Payload { message, why })?;
@@ -119,7 +119,7 @@ fn own(record: &MessageRecord, payload: &[u8]) -> Result<Option<(Own, Batch, Id)
         return Err(SiteError::Payload { message, why: DecodeError::Invalid("the number of its readings") });
     }
     let void = matches!(record.standing, Standing::Void { .. });
-    Ok(Some((Own { message, first: batch.first_offset, count: *count, void }, batch, *blob)))
+    Ok(Some((Own { message, first: batch.first_offset, count: *count, void }, batch)))
 }
 
 /// Finds out where to go on. `watermark` is the issuer's file, `log_dir` is named in errors.
@@ -135,7 +135,7 @@ pub(crate) async fn recover(ledger: &Handle, log: &SiteLog, log_dir: &Path, wate
         let last = page.len() < PAGE;
         for OwnPayload { place, record, payload } in page {
             before = Some(place);
-            if let Some((own, _, _)) = own(&record, &payload)? {
+            if let Some((own, _)) = own(&record, &payload)? {
                 if own.void {
                     tracing::warn!(id = %own.message, first = own.first, count = own.count, "a message of ours is void");
                 }
@@ -173,14 +173,13 @@ pub(crate) async fn fill_index(ledger: &Handle, index: &Index) -> Result<(), Sit
         let last = page.len() < PAGE;
         for OwnPayload { place, record, payload } in page {
             before = Some(place);
-            if !all && index.knows(record.message.id()).await? {
+            let Some((own, batch)) = own(&record, &payload)? else { continue };
+            if !all && index.knows(Listed { first: own.first, place }).await? {
                 break 'walk;
             }
-            if let Some((own, batch, blob)) = own(&record, &payload)?
-                && !own.void
-            {
+            if !own.void {
                 added += u64::from(own.count);
-                index.add(own.message, blob, Arc::new(batch)).await;
+                index.add(place, Arc::new(batch)).await;
             }
         }
         if last {

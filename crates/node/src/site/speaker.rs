@@ -136,6 +136,7 @@ mod tests {
             sequence: None,
             unit: Some("W".into()),
             value: protocol::Value::Number(42.5),
+            signed: None,
         };
         let value: Value = serde_json::from_slice(&pending_json([&reading].into_iter())).unwrap();
         assert_eq!(value.pointer("/0/0"), Some(&json!("z1/m1/sense/power")));

@@ -44,7 +44,7 @@ impl Site {
     /// Reading `n`, counted from 0.
     pub fn reading(&self, n: u64) -> Reading {
         let value = Value::Number((n % 300) as f64 + 0.5);
-        Reading { topic: self.topic(n), time_us: START_US + n * 1_000, sequence: Some(n), unit: Some("W".into()), value }
+        Reading { topic: self.topic(n), time_us: START_US + n * 1_000, sequence: Some(n), unit: Some("W".into()), value, signed: None }
     }
 
     /// The topic of reading `n`.

@@ -10,8 +10,9 @@ use protocol::merkle;
 use protocol::order::first_state;
 use protocol::receipt::Anchor;
 use protocol::{
-    Action, Ballot, Batch, Body, Committee, Encode, Evidence, Finalization, Genesis, Handover, Id, Message, Milestone, Name, Order,
-    Parameters, Phase, PublicKey, Reading, Receipt, SecretKey, Share, Unsigned, Validator, Value, Vote,
+    Action, Ballot, Batch, Body, Committee, Credential, DeviceName, Encode, Evidence, Finalization, Genesis, Handover, Id, Message,
+    Milestone, Name, Order, Parameters, Phase, PublicKey, Reading, Receipt, Role, SecretKey, Share, SignedReading, Unsigned, Validator,
+    Value, Vote,
 };
 
 /// Readings in [`batch`]; the receipt is of the one at [`LEAF`].
@@ -62,7 +63,7 @@ pub(crate) fn genesis_named(network: &str) -> Genesis {
 }
 
 fn reading(topic: &str, after_us: u64, sequence: Option<u64>, unit: Option<&str>, value: Value) -> Reading {
-    Reading { topic: topic.parse().unwrap(), time_us: TIME_US + after_us, sequence, unit: unit.map(str::to_string), value }
+    Reading { topic: topic.parse().unwrap(), time_us: TIME_US + after_us, sequence, unit: unit.map(str::to_string), value, signed: None }
 }
 
 pub(crate) fn readings() -> Vec<Reading> {
@@ -277,6 +278,103 @@ pub(crate) fn orders() -> Vec<Order> {
         Action::Delegate { validator, amount: 1 },
         Action::Undelegate { validator, amount: u64::MAX },
         Action::Withdraw { validator },
+    ];
+    actions.into_iter().map(|action| Order::sign(&network, &wallet(), state, action)).collect()
+}
+
+/// The key of the device that signs.
+pub(crate) fn device_key() -> SecretKey {
+    key(14)
+}
+
+/// The device that signs.
+pub(crate) fn device() -> DeviceName {
+    "plant/meter-1".parse().unwrap()
+}
+
+/// What the device publishes: two readings under its key, the first with a unit.
+pub(crate) fn envelopes() -> Vec<SignedReading> {
+    let (network, topic) = (genesis().network(), "plant/meter-1/sense/power".parse().unwrap());
+    let sign =
+        |at, unit: Option<&str>, value| SignedReading::sign(&network, &device_key(), &topic, at, unit.map(str::to_string), value).unwrap();
+    vec![
+        sign((TIME_US + 3_000_000, 42), Some("W"), Value::number(99.75).unwrap()),
+        sign((TIME_US + 4_000_000, 300), None, Value::Text("idle".to_string())),
+    ]
+}
+
+/// The same as readings.
+pub(crate) fn signed_readings() -> Vec<Reading> {
+    let topic = "plant/meter-1/sense/power";
+    envelopes().into_iter().map(|e| e.into_reading(topic.parse().unwrap(), device_key().public_key())).collect()
+}
+
+/// A batch with readings of both kinds, and two devices that sign.
+pub(crate) fn signed_batch() -> Batch {
+    let mut readings = signed_readings();
+    readings.insert(1, self::readings().swap_remove(0));
+    let other = SignedReading::sign(
+        &genesis().network(),
+        &key(15),
+        &"plant/valve-7/act/open".parse().unwrap(),
+        (TIME_US, 0),
+        None,
+        Value::Boolean(false),
+    );
+    readings.insert(2, other.unwrap().into_reading("plant/valve-7/act/open".parse().unwrap(), key(15).public_key()));
+    Batch { secret: [0x6b; 32], first_offset: 305, readings }
+}
+
+/// The receipt of reading `index` of `batch`, in a message and a milestone of its own.
+pub(crate) fn receipt_of(batch: &Batch, index: u32) -> Receipt {
+    let encoded = batch.encode();
+    let body = Body::Readings {
+        root: merkle::root(&batch.leaves()),
+        count: u32::try_from(batch.readings.len()).unwrap(),
+        bytes: u32::try_from(encoded.len()).unwrap(),
+        span_us: batch.span_us(),
+        blob: Batch::blob_digest(&encoded),
+        shares: Vec::new(),
+    };
+    let message = unsigned(body).sign(&issuer());
+    let milestone = child(&[genesis().milestone()], vec![message.id()], &[message.id()]);
+    let finalization = finalization(milestone.digest(), &[0, 1, 3]);
+    Receipt {
+        reading: batch.readings[index as usize].clone(),
+        salt: salt(&batch.secret, index),
+        leaf_index: index,
+        batch_path: merkle::path(&batch.leaves(), index as usize).unwrap(),
+        message,
+        message_index: 0,
+        message_path: Vec::new(),
+        milestone,
+        anchor: None,
+        finalization,
+        handovers: Vec::new(),
+    }
+}
+
+/// The receipt of a reading that its device signed.
+pub(crate) fn signed_receipt() -> Receipt {
+    receipt_of(&signed_batch(), 0)
+}
+
+/// An order of each kind about sites and devices, all in the wallet's first State.
+pub(crate) fn device_orders() -> Vec<Order> {
+    let (network, owner) = (genesis().network(), wallet().public_key());
+    let state = first_state(&network, &owner);
+    let credential = Credential::sign(&network, &device_key(), &device(), &owner);
+    let mut gateways = vec![key(1).public_key(), key(2).public_key()];
+    gateways.sort();
+    let actions = [
+        Action::Site { site: name("plant"), gateways },
+        Action::Site { site: name("süd"), gateways: Vec::new() },
+        Action::RegisterDevice { device: device(), role: Role::Signer, credential: Some(credential), thing: Some(Id([0x33; 32])) },
+        Action::RegisterDevice { device: "plant/door".parse().unwrap(), role: Role::Unsigned, credential: None, thing: None },
+        Action::RotateDevice { device: device(), credential: Credential::sign(&network, &key(15), &device(), &owner) },
+        Action::DescribeDevice { device: device(), thing: Some(Id([0x44; 32])) },
+        Action::DescribeDevice { device: device(), thing: None },
+        Action::RevokeDevice { device: device() },
     ];
     actions.into_iter().map(|action| Order::sign(&network, &wallet(), state, action)).collect()
 }

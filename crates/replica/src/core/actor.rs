@@ -10,7 +10,7 @@ use super::retention::Retention;
 use super::wanted::{Source, Wanted};
 use crate::defences::Defences;
 use crate::epochs::Cue;
-use crate::handle::{Event, IssueError};
+use crate::handle::{Event, IssueError, Issued};
 use crate::network::Registered;
 use crate::state::{State, StateError};
 use crate::store::{Disk, Store, StoreError};
@@ -94,7 +94,15 @@ pub(super) enum Job {
 }
 
 /// Who waits to hear that a message is issued.
-pub(super) type IssueReply = oneshot::Sender<Result<Id, IssueError>>;
+pub(super) type IssueReply = oneshot::Sender<Result<Issued, IssueError>>;
+
+/// An own message, in the graph but not yet on disk.
+pub(super) struct Unsaved {
+    pub(super) message: Arc<Message>,
+    pub(super) payload: Option<Vec<u8>>,
+    /// Who waits to hear that it is on disk.
+    pub(super) reply: IssueReply,
+}
 
 /// The issuer's side of the core.
 pub(super) struct Own {
@@ -103,8 +111,8 @@ pub(super) struct Own {
     /// The sequence after the last own message that counted.
     pub(super) counted: u64,
     pub(super) issued: u64,
-    /// Messages of this round, in the graph but not yet on disk, and who waits to hear that they are.
-    pub(super) unsaved: Vec<(IssueReply, Arc<Message>)>,
+    /// Messages of this round.
+    pub(super) unsaved: Vec<Unsaved>,
     /// Sequence and place of payloads whose messages are not confirmed, oldest first.
     pub(super) payloads: VecDeque<(u64, u64)>,
     /// Messages to push once durable.

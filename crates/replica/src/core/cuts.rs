@@ -202,7 +202,7 @@ impl<E: Disk + Spawner> Core<E> {
         }
         let held = |ids: &[Id]| -> Vec<Arc<Message>> { ids.iter().filter_map(|id| self.dag.get(id).cloned()).collect() };
         let (messages, void) = (held(&confirms.counted), held(&confirms.void));
-        let ledger_rules = self.ledger_rules(m.epoch);
+        let ledger_rules = self.ledger_rules(m.epoch, m.height);
         let Outcome { state, refused, suspects } =
             self.state.speculate(base.state.as_ref(), m.height, &ledger_rules, &messages, &void, m.next_committee.as_deref()).await?;
         let mut range = base.range;
@@ -252,12 +252,12 @@ impl<E: Disk + Spawner> Core<E> {
         if self.epoch_of(height) == self.epoch_of(height + 1) {
             return Ok(None);
         }
-        Ok(Some(self.state.elect(state, &self.ledger_rules(self.epoch_of(height))).await?))
+        Ok(Some(self.state.elect(state, &self.ledger_rules(self.epoch_of(height), height)).await?))
     }
 
-    /// The ledger's rules in an epoch.
-    pub(super) const fn ledger_rules(&self, epoch: u64) -> Rules<'_> {
-        Rules { network: &self.network, subnet: self.genesis.subnet, epoch, parameters: &self.genesis.parameters }
+    /// The ledger's rules for a milestone.
+    pub(super) const fn ledger_rules(&self, epoch: u64, height: u64) -> Rules<'_> {
+        Rules { network: &self.network, subnet: self.genesis.subnet, epoch, height, parameters: &self.genesis.parameters }
     }
 
     /// What a milestone with this parent builds on; `None` if the parent does not hold (yet).

@@ -1,13 +1,13 @@
 //! Issuing: batches and data become messages of this node.
 
-use super::actor::{Core, CoreError};
+use super::actor::{Core, CoreError, IssueReply, Unsaved};
 use super::offences::CAUGHT_UP_MS;
-use crate::handle::IssueError;
-use crate::store::Disk;
+use crate::handle::{IssueError, Issued};
+use crate::store::{Disk, payload_record};
 use commonware_runtime::Spawner;
 use commonware_utils::channel::oneshot;
 use dag::Insertion;
-use protocol::{Batch, Body, Decode, Encode, Id, Unsigned};
+use protocol::{Batch, Body, Decode, Encode, Unsigned};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -32,12 +32,7 @@ pub(crate) fn shifted(time: SystemTime, offset_ms: i64) -> SystemTime {
 
 impl<E: Disk + Spawner> Core<E> {
     /// Builds, signs and inserts a message. The answer goes out once it is durable.
-    pub(super) async fn issue(
-        &mut self,
-        body: Body,
-        payload: Option<Vec<u8>>,
-        reply: oneshot::Sender<Result<Id, IssueError>>,
-    ) -> Result<(), CoreError> {
+    pub(super) async fn issue(&mut self, body: Body, payload: Option<Vec<u8>>, reply: IssueReply) -> Result<(), CoreError> {
         let waiting = self.own.next_sequence.saturating_sub(self.own.counted);
         let refusal = if !self.may_issue(self.me).await? {
             Err(IssueError::Stranger(self.me))
@@ -52,10 +47,6 @@ impl<E: Disk + Spawner> Core<E> {
             let _ = reply.send(Err(why));
             return Ok(());
         }
-        let blob = match &body {
-            Body::Readings { blob, .. } => Some(*blob),
-            _ => None,
-        };
         let unsigned = Unsigned {
             network: self.network,
             subnet: self.genesis.subnet,
@@ -76,13 +67,6 @@ impl<E: Disk + Spawner> Core<E> {
         };
         let message = Arc::new(unsigned.sign(&self.key));
         let id = message.id();
-        if let (Some(blob), Some(payload)) = (blob, payload) {
-            let mut record = id.encode();
-            record.extend_from_slice(&payload);
-            let place = self.store.payloads.append(blob, &record).await?;
-            self.own.payloads.push_back((message.sequence, place));
-            self.stored_bytes += record.len() as u64;
-        }
         self.enrol(&message).await?;
         if !matches!(self.dag.insert(Arc::clone(&message), &BTreeSet::from([self.own.last])), Ok(Insertion::Connected { .. })) {
             return Err(CoreError::Inconsistent("an own message does not fit the graph"));
@@ -90,7 +74,7 @@ impl<E: Disk + Spawner> Core<E> {
         self.own.next_sequence += 1;
         self.own.last = id;
         self.own.issued += 1;
-        self.own.unsaved.push((reply, message));
+        self.own.unsaved.push(Unsaved { message, payload, reply });
         self.grown = true;
         Ok(())
     }
@@ -117,18 +101,33 @@ impl<E: Disk + Spawner> Core<E> {
         if self.own.unsaved.is_empty() {
             return Ok(());
         }
-        self.store.payloads.sync().await?;
         let issued = std::mem::take(&mut self.own.unsaved);
-        for (_, message) in &issued {
-            self.save(message).await?;
+        let mut places = Vec::with_capacity(issued.len());
+        // the messages are appended below, one after the other
+        for (one, index) in issued.iter().zip(self.store.messages.next()..) {
+            places.push(self.keep_payload(one, index).await?);
+        }
+        self.store.payloads.sync().await?;
+        for one in &issued {
+            self.save(&one.message).await?;
         }
         self.store.messages.sync().await?;
-        for (reply, message) in issued {
-            let _ = reply.send(Ok(message.id()));
+        for (Unsaved { message, reply, .. }, place) in issued.into_iter().zip(places) {
+            let _ = reply.send(Ok(Issued { message: message.id(), place }));
             self.own.outbox.push(message);
         }
         self.bell.notify_one();
         Ok(())
+    }
+
+    /// Writes the payload of an own message that will stand at `index` among all messages; gives its place.
+    async fn keep_payload(&mut self, one: &Unsaved, index: u64) -> Result<Option<u64>, CoreError> {
+        let (Body::Readings { blob, .. }, Some(payload)) = (&one.message.body, &one.payload) else { return Ok(None) };
+        let record = payload_record(index, payload);
+        let place = self.store.payloads.append(*blob, &record).await?;
+        self.own.payloads.push_back((one.message.sequence, place));
+        self.stored_bytes += record.len() as u64;
+        Ok(Some(place))
     }
 }
 

@@ -31,6 +31,7 @@ mod queries;
 mod rates;
 mod refusal;
 mod refused;
+mod registry;
 mod request;
 mod retention;
 mod settled;

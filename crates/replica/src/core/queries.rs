@@ -4,14 +4,15 @@ use super::actor::{Core, CoreError};
 use super::refusal::Refusal;
 use super::request::Request;
 use crate::handle::{Evidence, EvidenceError, MessageRecord, MilestoneRecord, OwnPayload, Standing, Status};
-use crate::store::{Confirmation, CutRecord, Disk};
+use crate::store::{Confirmation, CutRecord, Disk, StoreError, split_payload};
 use crate::wire;
 use commonware_consensus::types::Height;
 use commonware_runtime::Spawner;
 use ledger::Key;
 use protocol::receipt::Anchor;
-use protocol::{Finalization, Handover, Id, Message, Milestone, merkle};
+use protocol::{Batch, Body, Finalization, Handover, Id, Message, Milestone, merkle};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Records in one answer.
 const ANSWER_MAX: usize = 1000;
@@ -39,7 +40,10 @@ impl<E: Disk + Spawner> Core<E> {
             }
             Request::Payload { blob, reply } => {
                 let record = self.store.payloads.get(blob).await?;
-                let _ = reply.send(record.and_then(|r| r.get(32..).map(<[u8]>::to_vec)));
+                let _ = reply.send(record.and_then(|r| split_payload(&r).ok().map(|(_, payload)| payload.to_vec())));
+            }
+            Request::OwnPayload { place, reply } => {
+                let _ = reply.send(self.own_payload(place).await?);
             }
             Request::OwnPayloads { before, limit, reply } => {
                 let _ = reply.send(self.own_payloads(before, limit).await?);
@@ -249,12 +253,25 @@ impl<E: Disk + Spawner> Core<E> {
             if found.len() >= limit.min(ANSWER_MAX) {
                 break;
             }
-            let Some(stored) = self.store.payloads.at(place).await? else { continue };
-            let Some((id, payload)) = stored.split_first_chunk::<32>() else { continue };
-            // a crash can leave a payload whose message was never written: nobody ever heard of it
-            let Some(record) = self.record_of(Id(*id)).await? else { continue };
-            found.push(OwnPayload { place, record, payload: payload.to_vec() });
+            found.extend(self.own_payload(place).await?);
         }
         Ok(found)
+    }
+
+    async fn own_payload(&self, place: u64) -> Result<Option<OwnPayload>, CoreError> {
+        let Some((message, payload)) = self.payload_at(place).await? else { return Ok(None) };
+        let standing = self.standing(message.id(), &message).await?;
+        Ok(Some(OwnPayload { place, record: MessageRecord { message, standing }, payload }))
+    }
+
+    /// A stored payload, and the message that names it. A crash can leave a payload whose message was never written: nobody
+    /// ever heard of it.
+    pub(super) async fn payload_at(&self, place: u64) -> Result<Option<(Arc<Message>, Vec<u8>)>, CoreError> {
+        let Some(record) = self.store.payloads.at(place).await? else { return Ok(None) };
+        let (index, payload) = split_payload(&record).map_err(|why| StoreError::Damaged { table: "payloads", why })?;
+        let Some(bytes) = self.store.messages.at(index).await? else { return Ok(None) };
+        let message = self.stored(&bytes)?;
+        let names = matches!(&message.body, Body::Readings { blob, .. } if *blob == Batch::blob_digest(payload));
+        Ok(names.then(|| (message, payload.to_vec())))
     }
 }

@@ -1,7 +1,7 @@
 //! What the core is asked.
 
-use crate::handle::{EpochRecord, Event, Evidence, EvidenceError, IssueError, MessageRecord, MilestoneRecord, OrderRefusal, OwnPayload};
-use crate::handle::{StakeRecord, Status, ValidatorRecord, WalletRecord};
+use crate::handle::{DeviceRecord, EpochRecord, Event, Evidence, EvidenceError, IssueError, Issued, MessageRecord, MilestoneRecord};
+use crate::handle::{OrderRefusal, OwnPayload, SiteChanges, StakeRecord, Status, ValidatorRecord, WalletRecord};
 use crate::light::Head;
 use crate::proof::{ProofError, StateProof};
 use crate::sync::Reply;
@@ -34,7 +34,7 @@ pub(crate) enum Request {
     Issue {
         body: Body,
         payload: Option<Vec<u8>>,
-        reply: oneshot::Sender<Result<Id, IssueError>>,
+        reply: oneshot::Sender<Result<Issued, IssueError>>,
     },
     Status {
         reply: oneshot::Sender<Status>,
@@ -58,6 +58,11 @@ pub(crate) enum Request {
     Payload {
         blob: Id,
         reply: oneshot::Sender<Option<Vec<u8>>>,
+    },
+    /// A payload by its place.
+    OwnPayload {
+        place: u64,
+        reply: oneshot::Sender<Option<OwnPayload>>,
     },
     OwnPayloads {
         before: Option<u64>,
@@ -92,6 +97,30 @@ pub(crate) enum Request {
         wallet: protocol::PublicKey,
         validator: protocol::PublicKey,
         reply: oneshot::Sender<Option<StakeRecord>>,
+    },
+    Site {
+        name: protocol::Name,
+        reply: oneshot::Sender<Option<ledger::Site>>,
+    },
+    Device {
+        name: protocol::DeviceName,
+        reply: oneshot::Sender<Option<DeviceRecord>>,
+    },
+    /// Devices of a site, by their numbers.
+    Devices {
+        site: protocol::Name,
+        from: u32,
+        limit: u32,
+        reply: oneshot::Sender<Vec<DeviceRecord>>,
+    },
+    SiteChanges {
+        site: protocol::Name,
+        since: u64,
+        reply: oneshot::Sender<Option<SiteChanges>>,
+    },
+    DeviceKey {
+        key: protocol::PublicKey,
+        reply: oneshot::Sender<Option<ledger::DeviceKey>>,
     },
     /// What in a message had no effect.
     Refusals {

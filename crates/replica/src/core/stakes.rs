@@ -26,7 +26,7 @@ impl<E: Disk + Spawner> Core<E> {
             Request::Wallet { key, reply } => drop(reply.send(self.wallet(key).await?)),
             Request::Stake { wallet, validator, reply } => drop(reply.send(self.stake(wallet, validator).await?)),
             Request::Refusals { message, reply } => drop(reply.send(self.refusals_of(&message))),
-            _ => {}
+            other => self.answer_registry(other).await?,
         }
         Ok(())
     }

@@ -198,9 +198,7 @@ impl<E: Disk + Spawner> Core<E> {
     /// Finds the payloads of own messages that are not confirmed.
     async fn load_payloads(&mut self, floor: u64) -> Result<(), CoreError> {
         for place in floor..self.store.payloads.next() {
-            let Some(record) = self.store.payloads.at(place).await? else { continue };
-            let Some(id) = record.first_chunk::<32>() else { continue };
-            if let Some(message) = self.find(Id(*id)).await?.filter(|m| m.sequence >= self.own.counted) {
+            if let Some((message, _)) = self.payload_at(place).await?.filter(|(m, _)| m.sequence >= self.own.counted) {
                 self.own.payloads.push_back((message.sequence, place));
             }
         }

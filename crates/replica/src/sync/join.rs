@@ -80,9 +80,10 @@ pub(crate) async fn join<E: Engine>(
     prefix: &str,
     cache: &CacheRef,
     section: NonZeroU64,
+    secret: Id,
     joining: &Joining,
 ) -> Result<(), JoinError> {
-    let mut store = Store::open(&context.child("joining"), prefix, cache, section).await.map_err(disk)?;
+    let mut store = Store::open(&context.child("joining"), prefix, cache, section, secret).await.map_err(disk)?;
     let ended = store.origin.at(ENDED).await.map_err(disk)?.is_some();
     let fresh = store.history.at(0).await.map_err(disk)?.is_none();
     let begun = store.origin.at(BEGUN).await.map_err(disk)?.is_some();

@@ -23,6 +23,7 @@ impl World {
                 sequence: None,
                 unit: Some("Wh".into()),
                 value: Value::number(self.count as f64).unwrap(),
+                signed: None,
             }
         });
         let readings: Vec<_> = readings.collect();

@@ -2,8 +2,10 @@
 //!
 //! First by itself, then batch by batch against what the ledger has.
 
-use protocol::{Batch, Id};
-use rusqlite::{Connection, Row};
+use crate::index::{Entry, SCHEMA_VERSION, entry, signed};
+use protocol::{Batch, DeviceTopic};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -22,38 +24,48 @@ pub(super) struct IndexReport {
 }
 
 /// Rules that every index keeps, as queries that list what breaks them.
-const RULES: [(&str, &str); 4] = [
+const RULES: [(&str, &str); 6] = [
     (
-        "a reading is in no batch, or outside it",
-        "SELECT a.place FROM anchored a LEFT JOIN batches b ON b.number = a.batch
-         WHERE b.number IS NULL OR a.place < b.first_place OR a.place >= b.first_place + b.readings",
+        "a batch has no proper place or size",
+        "SELECT first FROM batches WHERE first < 0 OR typeof(place) <> 'integer' OR place < -1
+         OR typeof(readings) <> 'integer' OR readings < 1",
     ),
-    ("a reading has no topic", "SELECT a.place FROM anchored a LEFT JOIN topics t ON t.number = a.topic WHERE t.number IS NULL"),
-    ("a reading's id is not 32 bytes", "SELECT place FROM anchored WHERE typeof(id) <> 'blob' OR length(id) <> 32"),
     (
-        "a batch's message or body has no proper name",
-        "SELECT number FROM batches WHERE typeof(message) <> 'blob' OR length(message) <> 32
-         OR typeof(blob) <> 'blob' OR length(blob) <> 32 OR first_place < 0 OR readings < 1",
+        "a batch reaches into the next",
+        "SELECT first FROM (SELECT first, readings, lead(first) OVER (ORDER BY first) AS next FROM batches)
+         WHERE next < first + readings",
+    ),
+    ("a span is of no batch", "SELECT s.first FROM spans s LEFT JOIN batches b ON b.first = s.first WHERE b.first IS NULL"),
+    (
+        "a span is of no topic, or wider than its topic's widest",
+        "SELECT s.first FROM spans s LEFT JOIN topics t ON t.number = s.topic
+         WHERE t.number IS NULL OR s.width_us < 0 OR s.width_us > t.widest_us",
+    ),
+    ("a drawer holds more than entries", "SELECT number FROM drawers WHERE typeof(entries) <> 'blob' OR length(entries) % 5 <> 0"),
+    (
+        "a number of a device's key is none, or of no key",
+        "SELECT length(key) FROM signed WHERE typeof(key) <> 'blob' OR length(key) <> 32
+         OR typeof(number) <> 'blob' OR length(number) <> 8",
     ),
 ];
-
-/// A reading as the index lists it: leaf, id, topic, time in microseconds.
-type Listed = (i64, Vec<u8>, String, u64);
+const _: () = assert!(size_of::<Entry>() == 5);
 
 /// A copy of an index, checked by itself.
 pub(super) struct IndexCheck {
     connection: Connection,
     report: IndexReport,
     sound: bool,
+    /// First offsets and places of the batches compared.
+    seen: BTreeSet<(u64, u64)>,
     _copy: TempDir,
 }
 
 impl IndexCheck {
-    /// Checks the index at `file` by itself.
+    /// Checks the index at `file` by itself; `None` if it is one of another version.
     ///
     /// # Errors
     /// A sentence if it cannot be read at all.
-    pub(super) fn open(file: &Path) -> Result<Self, String> {
+    pub(super) fn open(file: &Path) -> Result<Option<Self>, String> {
         let directory = tempfile::tempdir().map_err(|e| format!("no temporary directory for a copy: {e}"))?;
         let copy = directory.path().join("index.sqlite");
         std::fs::copy(file, &copy).map_err(|e| e.to_string())?;
@@ -62,6 +74,10 @@ impl IndexCheck {
             std::fs::copy(&wal, beside(&copy, "-wal")).map_err(|e| e.to_string())?;
         }
         let connection = Connection::open(&copy).map_err(|e| e.to_string())?;
+        let version: i64 = connection.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(|e| e.to_string())?;
+        if version != SCHEMA_VERSION {
+            return Ok(None);
+        }
         let mut report = IndexReport::default();
         let verdicts = list(&connection, &format!("PRAGMA integrity_check({DAMAGES_MAX})"), |row| row.get::<_, String>(0))?;
         report.damages.extend(verdicts.into_iter().filter(|v| v != "ok"));
@@ -69,45 +85,88 @@ impl IndexCheck {
         if sound {
             rules(&connection, &mut report)?; // queries on a broken tree say nothing
         }
-        Ok(Self { connection, report, sound, _copy: directory })
+        Ok(Some(Self { connection, report, sound, seen: BTreeSet::new(), _copy: directory }))
     }
 
-    /// Compares what the index lists of a batch with the batch. A batch it does not list yet is no damage: it
+    /// Compares what the index lists of the batch at a place with the batch. A batch it does not list yet is no damage: it
     /// is written behind, and filled in at the next start.
-    pub(super) fn compare(&mut self, message: Id, batch: &Batch) {
+    pub(super) fn compare(&mut self, place: u64, batch: &Batch) {
+        self.seen.insert((batch.first_offset, place));
         if !self.sound || self.report.damages.len() >= DAMAGES_MAX {
             return;
         }
-        match self.listed(message) {
-            Ok(rows) if rows.is_empty() => {}
-            Ok(rows) => {
-                let expected = (0i64..).zip(&batch.readings).map(|(leaf, r)| (leaf, r.id().0.to_vec(), r.topic.to_string(), r.time_us));
-                if !rows.into_iter().eq(expected) {
-                    self.report.damages.push(format!("what is listed of message {message} is not its batch"));
-                }
-            }
-            Err(why) => self.report.damages.push(format!("what is listed of message {message} cannot be read: {why}")),
+        match self.leads_to(place, batch) {
+            Ok(true) => {}
+            Ok(false) => self.report.damages.push(format!("what is listed of the batch at place {place} is not that batch")),
+            Err(why) => self.report.damages.push(format!("what is listed of the batch at place {place} cannot be read: {why}")),
         }
     }
 
-    fn listed(&self, message: Id) -> rusqlite::Result<Vec<Listed>> {
-        let mut statement =
-            self.connection.prepare_cached("SELECT leaf, id, topic, time_us FROM readings WHERE message = ?1 ORDER BY leaf")?;
-        let time = |row: &Row<'_>| row.get::<_, i64>(3).map(i64::cast_unsigned);
-        let rows = statement.query_map([message.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, time(row)?)))?;
-        rows.collect()
+    /// Whether every reading of a batch is found, if the batch is listed.
+    fn leads_to(&self, place: u64, batch: &Batch) -> rusqlite::Result<bool> {
+        let (first, size) = (signed(batch.first_offset), signed(batch.readings.len() as u64));
+        let mut find = self.connection.prepare_cached("SELECT place, readings FROM batches WHERE first = ?1")?;
+        let listed: Option<(i64, i64)> = find.query_row([first], |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
+        match listed {
+            Some((at, listed)) if at == signed(place) && listed != size => return Ok(false),
+            Some((at, _)) if at == signed(place) => {}
+            // another message anchors the same readings, or it is to be listed yet
+            _ => return Ok(true),
+        }
+        let mut spans: BTreeMap<&DeviceTopic, (i64, i64)> = BTreeMap::new();
+        let mut drawers: BTreeMap<u64, Vec<Entry>> = BTreeMap::new();
+        for (offset, reading) in (batch.first_offset..).zip(&batch.readings) {
+            let time = signed(reading.time_us);
+            let (from, to) = spans.entry(&reading.topic).or_insert((time, time));
+            (*from, *to) = ((*from).min(time), (*to).max(time));
+            let (number, entry) = entry(offset, &reading.id());
+            drawers.entry(number).or_default().push(entry);
+        }
+        let mut find = self.connection.prepare_cached(
+            "SELECT 1 FROM topics t CROSS JOIN spans s WHERE t.name = ?1
+             AND s.topic = t.number AND s.last_us = ?2 AND s.first = ?3 AND s.width_us = ?4",
+        )?;
+        for (topic, (from, to)) in spans {
+            if !find.exists(params![topic.to_string(), to, first, to.saturating_sub(from)])? {
+                return Ok(false);
+            }
+        }
+        let mut find = self.connection.prepare_cached("SELECT entries FROM drawers WHERE number = ?1")?;
+        for (number, expected) in drawers {
+            let entries: Option<Vec<u8>> = find.query_row([signed(number)], |r| r.get(0)).optional()?;
+            let entries = entries.unwrap_or_default();
+            let held: BTreeSet<&Entry> = entries.as_chunks::<{ size_of::<Entry>() }>().0.iter().collect();
+            if !expected.iter().all(|entry| held.contains(entry)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
-    /// What was found.
-    pub(super) fn finish(self) -> IndexReport {
+    /// What was found. To be asked when every batch of the ledger was compared.
+    pub(super) fn finish(mut self) -> IndexReport {
+        // what the ledger has dropped is listed still
+        let kept_from = self.seen.iter().map(|(_, place)| *place).min();
+        if let Some(kept_from) = kept_from.filter(|_| self.sound) {
+            let query = format!("SELECT first, place FROM batches WHERE place >= {}", signed(kept_from));
+            match list(&self.connection, &query, |row| Ok((row.get::<_, u64>(0)?, row.get::<_, u64>(1)?))) {
+                Ok(listed) => {
+                    let wrong = listed.into_iter().filter(|batch| !self.seen.contains(batch));
+                    let room = DAMAGES_MAX.saturating_sub(self.report.damages.len());
+                    let wrong = wrong.map(|(first, place)| format!("the ledger has no batch from reading {first} on at place {place}"));
+                    self.report.damages.extend(wrong.take(room));
+                }
+                Err(why) => self.report.damages.push(why),
+            }
+        }
         self.report
     }
 }
 
 /// Counts, and checks the rules.
 fn rules(connection: &Connection, report: &mut IndexReport) -> Result<(), String> {
-    report.batches = count(connection, "batches")?;
-    report.readings = count(connection, "anchored")?;
+    report.batches = number(connection, "SELECT count(*) FROM batches")?;
+    report.readings = number(connection, "SELECT sum(readings) FROM batches")?;
     for (what, query) in RULES {
         let found = list(connection, &format!("{query} LIMIT {DAMAGES_MAX}"), |row| row.get::<_, i64>(0))?;
         report.damages.extend(found.into_iter().map(|place| format!("{what}: entry {place}")));
@@ -133,9 +192,9 @@ fn list<T>(connection: &Connection, query: &str, take: impl Fn(&Row<'_>) -> rusq
     rows.collect::<rusqlite::Result<Vec<T>>>().map_err(|e| e.to_string())
 }
 
-fn count(connection: &Connection, table: &str) -> Result<u64, String> {
-    let found = list(connection, &format!("SELECT count(*) FROM {table}"), |row| row.get::<_, i64>(0))?;
-    Ok(found.first().and_then(|n| u64::try_from(*n).ok()).unwrap_or_default())
+fn number(connection: &Connection, query: &str) -> Result<u64, String> {
+    let found = list(connection, query, |row| row.get::<_, Option<i64>>(0))?;
+    Ok(found.first().copied().flatten().and_then(|n| u64::try_from(n).ok()).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -147,7 +206,7 @@ mod tests {
     use std::sync::Arc;
 
     fn check(file: &Path) -> Result<IndexReport, String> {
-        IndexCheck::open(file).map(IndexCheck::finish)
+        IndexCheck::open(file).map(|check| check.unwrap().finish())
     }
 
     async fn filled(file: &Path) -> Batch {
@@ -157,28 +216,47 @@ mod tests {
             sequence: None,
             unit: None,
             value: Value::Number(f64::from(n)),
+            signed: None,
         };
         let index = Index::open(file).unwrap();
         let batch = Batch { secret: [1; 32], first_offset: 0, readings: (0..50).map(reading).collect() };
-        index.add(Id([2; 32]), Id([3; 32]), Arc::new(batch.clone())).await;
+        index.add(4, Arc::new(batch.clone())).await;
         index.filled().await;
         index.flush().await.unwrap();
         batch
     }
 
     #[tokio::test]
-    async fn a_row_that_is_not_its_batch_s_is_found() {
+    async fn a_batch_to_which_the_index_does_not_lead_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("index.sqlite");
-        let mut batch = filled(&file).await;
-        let mut check = IndexCheck::open(&file).unwrap();
-        check.compare(Id([2; 32]), &batch);
-        check.compare(Id([9; 32]), &batch); // not listed yet
-        assert!(check.finish().damages.is_empty());
-        batch.readings[7].value = Value::Boolean(true);
-        let mut check = IndexCheck::open(&file).unwrap();
-        check.compare(Id([2; 32]), &batch);
+        let batch = filled(&file).await;
+        let damages = |batch: &Batch| {
+            let mut check = IndexCheck::open(&file).unwrap().unwrap();
+            check.compare(4, batch);
+            check.compare(9, &Batch { first_offset: 1_000, ..batch.clone() }); // not listed yet
+            check.finish().damages
+        };
+        assert!(damages(&batch).is_empty());
+        let changes: [fn(&mut Batch); 3] =
+            [|b| b.readings[7].value = Value::Boolean(true), |b| b.readings[49].time_us += 3, |b| b.readings.truncate(49)];
+        for change in changes {
+            let mut other = batch.clone();
+            change(&mut other);
+            assert_eq!(damages(&other).len(), 1);
+        }
+        // the ledger has another batch where the index has this one
+        let mut check = IndexCheck::open(&file).unwrap().unwrap();
+        check.compare(3, &batch);
         assert_eq!(check.finish().damages.len(), 1);
+    }
+
+    #[test]
+    fn an_index_of_another_version_is_not_looked_at() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("index.sqlite");
+        Connection::open(&file).unwrap().execute_batch("CREATE TABLE anchored (place INTEGER); PRAGMA user_version = 1;").unwrap();
+        assert!(IndexCheck::open(&file).unwrap().is_none());
     }
 
     #[tokio::test]
@@ -189,8 +267,12 @@ mod tests {
         let report = check(&file).unwrap();
         assert_eq!((report.batches, report.readings, report.damages.len()), (1, 50, 0), "{:?}", report.damages);
         for (change, says) in [
-            ("UPDATE anchored SET batch = 9 WHERE place = 7", "entry 7"),
-            ("UPDATE batches SET blob = x'00'", "proper name"),
+            ("UPDATE spans SET first = 7 WHERE topic = 1", "entry 7"),
+            ("UPDATE spans SET width_us = 1000000 WHERE topic = 2", "widest"),
+            ("UPDATE batches SET readings = 0", "proper place or size"),
+            ("INSERT INTO batches VALUES (20, 5, 1)", "reaches into the next"),
+            ("UPDATE drawers SET entries = x'00'", "drawer"),
+            ("INSERT INTO signed VALUES (zeroblob(32), x'07')", "number of a device's key"),
             ("UPDATE topics SET name = 'elsewhere' WHERE number = 1", "elsewhere"),
         ] {
             let copy = dir.path().join("changed.sqlite");

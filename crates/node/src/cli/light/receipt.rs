@@ -1,12 +1,15 @@
 //! `wattle light receipt`: a receipt from anybody, checked.
 
-use super::clients;
-use crate::cli::client::{ClientError, DEFAULT_NODE};
+use super::{clients, values};
+use crate::cli::client::{ClientError, DEFAULT_NODE, NodeClient};
 use crate::cli::output::{note, print, print_json};
 use crate::cli::receipt::fetch;
 use crate::cli::verify::{load_genesis, object, read, sentence};
 use crate::cli::{Exit, Failure, quantity};
-use protocol::{Genesis, ReadingName, Receipt, ReceiptError, Verified};
+use crate::values::{Kind, Subject};
+use ledger::DeviceKey;
+use protocol::{Decode as _, DeviceName, Genesis, PublicKey, ReadingName, Receipt, ReceiptError, Verified};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -46,9 +49,51 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         false => fetched(arguments, &genesis)?,
     };
+    let Some(by) = verified.reading.signed else {
+        return match arguments.json {
+            true => print_json(&object(&verified, &genesis)),
+            false => print(&sentence(&verified, &genesis)),
+        };
+    };
+    let registered = registration(arguments, &genesis, by.key)?;
+    let own = registered.as_ref().filter(|key| key.device == DeviceName::of(&verified.reading.topic));
     match arguments.json {
-        true => print_json(&object(&verified, &genesis)),
-        false => print(&sentence(&verified, &genesis)),
+        true => {
+            let mut shown = object(&verified, &genesis);
+            if let serde_json::Value::Object(members) = &mut shown {
+                let spans = own.map(|key| json!({ "from": key.from, "until": key.until }));
+                members.insert("registration".to_owned(), spans.unwrap_or_default());
+            }
+            print_json(&shown)
+        }
+        false => print(&format!("{}, {}", sentence(&verified, &genesis), told(registered.as_ref(), own.is_some()))),
+    }
+}
+
+/// What the ledger says of the key that signed, proved; `None` if no node could prove anything of it.
+fn registration(arguments: &Arguments, genesis: &Genesis, key: PublicKey) -> Result<Option<DeviceKey>, Failure> {
+    let subject = Subject::Key(Kind::DeviceKey, key);
+    for node in clients(&arguments.nodes)? {
+        match proved(&node, &subject, arguments.wait, genesis) {
+            Ok(known) => return Ok(Some(known)),
+            Err(why) => note(&format!("the device's key is not proved: {why}")),
+        }
+    }
+    Ok(None)
+}
+
+fn proved(node: &NodeClient, subject: &Subject, wait: Duration, genesis: &Genesis) -> Result<DeviceKey, Failure> {
+    let state = values::ask(node, subject, wait, genesis)?;
+    DeviceKey::decode(&state.value).map_err(|why| refused(&why, &node.base()))
+}
+
+/// What is known of the key that signed, in words.
+fn told(key: Option<&DeviceKey>, own: bool) -> String {
+    match key {
+        None => "and no node proved whose that is".to_owned(),
+        Some(DeviceKey { device, .. }) if !own => format!("which is that of {device}, not of this device"),
+        Some(DeviceKey { from, until: None, .. }) => format!("registered for it since milestone {from}"),
+        Some(DeviceKey { from, until: Some(until), .. }) => format!("registered for it from milestone {from} to {until}"),
     }
 }
 

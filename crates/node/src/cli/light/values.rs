@@ -1,13 +1,14 @@
-//! `wattle light wallet`, `validator`, `account`: a value of the state, with its proof, checked.
+//! `wattle light wallet`, `validator`, `account`, `site`, `device`, `device-key`: a value of the state, with its proof,
+//! checked.
 
 use super::{age, clients, now_ms};
-use crate::cli::client::{ClientError, DEFAULT_NODE, NodeClient};
+use crate::cli::client::{ClientError, DEFAULT_NODE, NodeClient, escape};
 use crate::cli::output::{note, print, print_json, table, thousands, time_ms};
 use crate::cli::verify::load_genesis;
 use crate::cli::{Exit, Failure, quantity};
-use crate::values::Kind;
+use crate::values::{Kind, Subject};
 use ledger::Key;
-use protocol::{Genesis, PublicKey};
+use protocol::{DeviceName, Genesis, Name, PublicKey};
 use replica::{StateProof, VerifiedState};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ const NOT_YET: u16 = 409;
 /// How often it is asked again.
 const POLL: Duration = Duration::from_millis(100);
 
-/// `wattle light wallet`, `validator`, `account`.
+/// `wattle light wallet`, `validator`, `account`, `device-key`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Every node named is asked; of the answers that verify, the newest is shown with its age. That a key is absent cannot be
@@ -30,6 +31,40 @@ Examples:
 pub(super) struct Arguments {
     /// The public key, 64 hexadecimal digits
     key: PublicKey,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+/// `wattle light site`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  wattle light site z1 --genesis net/genesis.json --node http://10.0.0.7:8080")]
+pub(super) struct SiteArguments {
+    /// The site's name
+    #[arg(value_parser = quantity::site)]
+    pub(super) site: Name,
+    #[command(flatten)]
+    pub(super) asking: Asking,
+}
+
+/// `wattle light device`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  wattle light device z1/m1 --genesis net/genesis.json --node http://10.0.0.7:8080
+  wattle light device-key 6f0c…64 digits… --genesis net/genesis.json")]
+pub(super) struct DeviceArguments {
+    /// The device: site/ID
+    #[arg(value_parser = quantity::device)]
+    pub(super) device: DeviceName,
+    #[command(flatten)]
+    pub(super) asking: Asking,
+}
+
+/// Whom to ask, and how.
+#[derive(Debug, clap::Args)]
+pub(super) struct Asking {
     /// The network's genesis
     #[arg(long, value_name = "FILE")]
     genesis: PathBuf,
@@ -44,15 +79,23 @@ pub(super) struct Arguments {
     json: bool,
 }
 
+/// The same of what a public key names.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn of_key(kind: Kind, arguments: &Arguments) -> Result<(), Failure> {
+    run(&Subject::Key(kind, arguments.key), &arguments.asking)
+}
+
 /// Asks, checks and prints.
 ///
 /// # Errors
 /// [`Failure`]: refused (1) if there is no value, or none whose proof verifies; unreachable (3) if nobody answered.
-pub(super) fn run(kind: Kind, arguments: &Arguments) -> Result<(), Failure> {
-    let genesis = load_genesis(&arguments.genesis)?;
+pub(super) fn run(subject: &Subject, asking: &Asking) -> Result<(), Failure> {
+    let genesis = load_genesis(&asking.genesis)?;
     let (mut newest, mut failures): (Option<(VerifiedState, String)>, Vec<Failure>) = (None, Vec::new());
-    for node in clients(&arguments.nodes)? {
-        match ask(&node, kind, arguments, &genesis) {
+    for node in clients(&asking.nodes)? {
+        match ask(&node, subject, asking.wait, &genesis) {
             Ok(verified) if newest.as_ref().is_none_or(|(best, _)| best.height < verified.height) => {
                 newest = Some((verified, node.base().to_owned()));
             }
@@ -67,13 +110,13 @@ pub(super) fn run(kind: Kind, arguments: &Arguments) -> Result<(), Failure> {
         return Err(what.unwrap_or_else(|| ClientError::Url(String::new()).into()));
     };
     failures.iter().for_each(|failure| note(&format!("skipped: {failure}")));
-    let shown = kind.show(&verified.value).map_err(|why| {
+    let shown = subject.show(&verified.value).map_err(|why| {
         Failure::new(Exit::Refused, format!("the value cannot be read: {why}"), &node, "use the version of wattle that its network runs")
     })?;
-    match arguments.json {
+    match asking.json {
         true => print_json(&json!({
             "verified": true,
-            "key": arguments.key.to_string(),
+            "key": subject.title().1,
             "height": verified.height,
             "time_ms": verified.time_ms,
             "age_ms": now_ms().saturating_sub(verified.time_ms),
@@ -81,21 +124,21 @@ pub(super) fn run(kind: Kind, arguments: &Arguments) -> Result<(), Failure> {
             "node": node,
             "value": shown,
         })),
-        false => print(&rows(kind, arguments.key, &verified, &shown)),
+        false => print(&rows(subject, &verified, &shown)),
     }
 }
 
 /// What a node says, if its proof holds.
-fn ask(node: &NodeClient, kind: Kind, arguments: &Arguments, genesis: &Genesis) -> Result<VerifiedState, Failure> {
-    let path = format!("/api/v1/state/{}/{}", kind.plural(), arguments.key);
+pub(super) fn ask(node: &NodeClient, subject: &Subject, wait: Duration, genesis: &Genesis) -> Result<VerifiedState, Failure> {
+    let path = format!("/api/v1/state/{}", escape(&subject.path()));
     let start = Instant::now();
     let answer: Value = loop {
         match node.json(&path) {
-            Err(ClientError::Problem { status: NOT_YET, .. }) if start.elapsed() < arguments.wait => std::thread::sleep(POLL),
+            Err(ClientError::Problem { status: NOT_YET, .. }) if start.elapsed() < wait => std::thread::sleep(POLL),
             answer => break answer?,
         }
     };
-    check(&answer, kind.key(arguments.key), genesis).map_err(|why| {
+    check(&answer, subject.key(), genesis).map_err(|why| {
         let todo = "the node lies, or is of another network than this genesis: ask another";
         Failure::new(Exit::Refused, format!("state proof refused: {why}"), node.base(), todo)
     })
@@ -111,23 +154,20 @@ fn check(answer: &Value, key: Key, genesis: &Genesis) -> Result<VerifiedState, S
     proof.verify(genesis).map_err(|why| why.to_string())
 }
 
-fn rows(kind: Kind, key: PublicKey, verified: &VerifiedState, shown: &Value) -> String {
+fn rows(subject: &Subject, verified: &VerifiedState, shown: &Value) -> String {
     let mut rows = vec![vec!["as of milestone".to_owned(), as_of(verified)]];
     for (name, value) in shown.as_object().into_iter().flatten() {
         let value = match value {
             Value::Number(n) => n.as_u64().map_or_else(|| n.to_string(), thousands),
             Value::String(text) => text.clone(),
             Value::Bool(truth) => if *truth { "yes" } else { "no" }.to_owned(),
+            Value::Array(list) if !list.is_empty() => list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
             _ => "none".to_owned(),
         };
         rows.push(vec![name.replace('_', " "), value]);
     }
-    let kind = match kind {
-        Kind::Wallet => "wallet",
-        Kind::Validator => "validator",
-        Kind::Account => "account",
-    };
-    table(&[kind, &key.to_string()], rows)
+    let (kind, which) = subject.title();
+    table(&[kind, &which], rows)
 }
 
 fn as_of(verified: &VerifiedState) -> String {
@@ -143,7 +183,7 @@ mod tests {
     fn a_value_is_shown_with_its_age() {
         let verified = VerifiedState { height: 1_234, time_ms: 1_470_009_600_250, epoch: 3, value: Vec::new() };
         let shown = json!({ "balance": 1_000_000, "registered": true, "address": null, "name": "n1" });
-        let text = rows(Kind::Wallet, PublicKey([7; 32]), &verified, &shown);
+        let text = rows(&Subject::Key(Kind::Wallet, PublicKey([7; 32])), &verified, &shown);
         for part in ["1 234", "2016-08-01T00:00:00.25Z", "epoch 3", "1 000 000", "yes", "none", "n1", "0707"] {
             assert!(text.contains(part), "{part} is missing in {text}");
         }

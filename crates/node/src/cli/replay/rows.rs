@@ -144,7 +144,7 @@ impl<R: Read> Rows<R> {
                 direction: Direction::Sense,
                 data_type: column.data_type.clone(),
             };
-            self.ready.push_back(Reading { topic, time_us, sequence: None, unit: column.unit.clone(), value });
+            self.ready.push_back(Reading { topic, time_us, sequence: None, unit: column.unit.clone(), value, signed: None });
         }
         Ok(())
     }
