@@ -17,7 +17,8 @@ pub use publisher::{Acknowledgement, IN_FLIGHT_MAX, PublishError, Publisher};
 pub use subscriber::{Received, Subscriber};
 
 use crate::broker::PACKET_BYTES_MAX;
-use rumqttc::{AsyncClient, EventLoop, MqttOptions, NetworkOptions, QoS};
+use crate::credentials::{Credentials, CredentialsError, ServerUrl};
+use rumqttc::{AsyncClient, ConnectReturnCode, ConnectionError, EventLoop, MqttOptions, NetworkOptions, QoS};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -59,6 +60,14 @@ pub enum ConnectError {
         /// What happened.
         why: String,
     },
+    /// The broker does not let us in.
+    #[error("the broker at {url} does not let us in: {why}")]
+    Denied {
+        /// The broker's URL.
+        url: String,
+        /// What it says, and what to look at.
+        why: &'static str,
+    },
     /// The broker does not let us subscribe.
     #[error("the broker at {url} refused the subscription to {filters}; allow it in the broker's access control")]
     Refused {
@@ -67,6 +76,9 @@ pub enum ConnectError {
         /// The topic filters, separated by commas.
         filters: String,
     },
+    /// What we would log in with cannot be used.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
 }
 
 /// Where a broker listens: `mqtt://host[:port]`.
@@ -98,11 +110,6 @@ impl BrokerUrl {
     /// Its port.
     pub(crate) const fn port(&self) -> u16 {
         self.port
-    }
-
-    /// Host and port, as one dials them.
-    pub(crate) fn authority(&self) -> String {
-        format!("{}:{}", self.host, self.port)
     }
 
     /// Reads `mqtt://host[:port]`.
@@ -150,21 +157,64 @@ pub(crate) struct Link {
 impl Link {
     /// A client and its event loop; nothing is sent before the loop is polled.
     pub(crate) fn open(self, url: &BrokerUrl, client_id: &str) -> Result<(AsyncClient, EventLoop), ConnectError> {
+        let options = self.options(url.host(), url.port(), client_id)?;
+        Ok(self.start(options))
+    }
+
+    /// The same that logs in, by TLS if the URL says so.
+    pub(crate) fn open_as(
+        self,
+        url: &ServerUrl,
+        client_id: &str,
+        credentials: &Credentials,
+    ) -> Result<(AsyncClient, EventLoop), ConnectError> {
+        let mut options = self.options(url.host(), url.port(), client_id)?;
+        credentials.apply(url.tls(), &mut options)?;
+        Ok(self.start(options))
+    }
+
+    fn options(&self, host: &str, port: u16, client_id: &str) -> Result<MqttOptions, ConnectError> {
         if client_id.is_empty() || client_id.len() > CLIENT_ID_BYTES_MAX {
             return Err(ConnectError::ClientId(client_id.len()));
         }
-        let mut options = MqttOptions::new(client_id, url.host.as_str(), url.port);
+        let mut options = MqttOptions::new(client_id, host, port);
         options.set_keep_alive(KEEP_ALIVE);
         options.set_clean_session(self.clean_session);
         options.set_manual_acks(self.manual_acks);
         options.set_inflight(self.packet_ids);
         options.set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX);
+        Ok(options)
+    }
+
+    fn start(&self, options: MqttOptions) -> (AsyncClient, EventLoop) {
         let (client, mut events) = AsyncClient::new(options, self.requests_max);
         let mut network = NetworkOptions::new();
         network.set_tcp_nodelay(true);
         network.set_connection_timeout(CONNECT_TIMEOUT.as_secs());
         events.set_network_options(network);
-        Ok((client, events))
+        (client, events)
+    }
+}
+
+/// Why a first connection to `url` failed.
+pub(crate) fn not_connected(url: &impl fmt::Display, error: &ConnectionError) -> ConnectError {
+    let denied = match error {
+        ConnectionError::ConnectionRefused(code) => denial(*code),
+        _ => None,
+    };
+    match denied {
+        Some(why) => ConnectError::Denied { url: url.to_string(), why },
+        None => ConnectError::Unreachable { url: url.to_string(), why: error.to_string() },
+    }
+}
+
+/// What a broker means that does not want us, if it is about us.
+const fn denial(code: ConnectReturnCode) -> Option<&'static str> {
+    match code {
+        ConnectReturnCode::BadUserNamePassword => Some("wrong user name or password; check both"),
+        ConnectReturnCode::NotAuthorized => Some("not authorised; give a user name and password, or a certificate, that it knows"),
+        ConnectReturnCode::BadClientId => Some("it does not take our client id; check what its access control wants"),
+        ConnectReturnCode::Success | ConnectReturnCode::RefusedProtocolVersion | ConnectReturnCode::ServiceUnavailable => None,
     }
 }
 
@@ -233,6 +283,15 @@ mod tests {
             let error = text.parse::<BrokerUrl>().unwrap_err();
             assert!(error.to_string().contains("mqtt://host:port"), "{text}: {error} does not say what to write");
         }
+    }
+
+    #[test]
+    fn a_broker_that_does_not_want_us_is_told_from_one_that_is_not_there() {
+        let refused = |code| not_connected(&"mqtt://b", &ConnectionError::ConnectionRefused(code));
+        assert!(matches!(refused(ConnectReturnCode::BadUserNamePassword), ConnectError::Denied { .. }));
+        assert!(matches!(refused(ConnectReturnCode::NotAuthorized), ConnectError::Denied { .. }));
+        assert!(matches!(refused(ConnectReturnCode::ServiceUnavailable), ConnectError::Unreachable { .. }));
+        assert!(matches!(not_connected(&"mqtt://b", &ConnectionError::NetworkTimeout), ConnectError::Unreachable { .. }));
     }
 
     #[test]

@@ -11,7 +11,8 @@
 //! - **Every queue has a bound** and every bound a name. What is dropped is counted, and only ever what can be had
 //!   again from the log.
 //! - **Who may do what** is decided in [`access`], which knows no broker; a broker asks it.
-//! - `rmqtt` is named only in [`embedded`], `rumqttc` only in [`client`], [`external`] and [`sn`], `dimpl` only in [`sn`].
+//! - `rmqtt` is named only in [`embedded`], `rumqttc` only in [`client`], [`credentials`], [`external`], [`tiers`] and [`sn`],
+//!   `dimpl` only in [`sn`].
 //!
 //! # The way of a publish
 //! ```text
@@ -23,6 +24,7 @@
 pub mod access;
 pub mod broker;
 pub mod client;
+pub mod credentials;
 pub mod embedded;
 pub mod external;
 pub mod identity;
@@ -37,6 +39,7 @@ pub mod tiers;
 pub use crate::access::{AccessConfig, AccessError, AccessReport, Anonymous, Identity, Limits, TokenAlgorithm, TokenConfig};
 pub use crate::broker::{Broker, BrokerError, Whom};
 pub use crate::client::{ConnectError, PublishError, Publisher, Received, Subscriber};
+pub use crate::credentials::{CredentialFiles, Credentials, CredentialsError, ServerUrl};
 pub use crate::embedded::{EmbeddedConfig, Listeners, Security, TlsFiles};
 pub use crate::external::ExternalConfig;
 pub use crate::identity::{Identities, IdentityCounters, Registered, Registry, Unbelievable};

@@ -7,8 +7,8 @@ mod secured;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp};
 use mqtt::access::{Role, UserEntry};
 use mqtt::{
-    AccessConfig, Anonymous, BrokerError, EmbeddedConfig, Ingress, Limits, LogConfig, Security, SiteLog, TokenAlgorithm, TokenConfig, Whom,
-    embedded,
+    AccessConfig, Anonymous, BrokerError, ConnectError, Credentials, EmbeddedConfig, Ingress, Limits, LogConfig, Publisher, Security,
+    SiteLog, Subscriber, TokenAlgorithm, TokenConfig, Whom, embedded,
 };
 use protocol::Name;
 use rumqttc::Transport;
@@ -470,5 +470,67 @@ async fn nobody_without_credentials_from_beyond_this_machine_by_default() {
     assert_eq!(refusal(site.plain("c", None)).await, ConnectReturnCode::NotAuthorized);
     let mut m1 = connect(site.plain("c", Some("m1"))).await.unwrap();
     assert_eq!(m1.publish("root/device/s1/m1/sense/t").await, PubAckReason::Success);
+    site.broker.stop().await;
+}
+
+/// A user that may tell readings of every device, and read what became of them.
+fn teller() -> UserEntry {
+    UserEntry { publish: vec!["root/device/{site}/#".into()], subscribe: vec!["root/fog/{site}/#".into()], ..user("replay", Role::Service) }
+}
+
+fn login(password: &str) -> Credentials {
+    Credentials { user: Some("replay".into()), password: Some(password.into()), ..Credentials::default() }
+}
+
+/// our own clients log in as everybody else does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_own_clients_log_in() {
+    let dir = dir();
+    write_users(&dir, vec![teller()]);
+    let security = settings(&dir);
+    let site = Secured::start(dir, security).await;
+    let url = site.broker.address();
+    let mut watcher = Subscriber::connect_as(&url, "w", &login("replay"), &["root/fog/s1/#"], 1).await.unwrap();
+    let publisher = Publisher::connect_as(&url, "p", &login("replay")).await.unwrap();
+    publisher.publish("root/device/s1/m1/sense/t", b"1".to_vec(), 1).await.unwrap();
+    assert_eq!(patiently("the copy", watcher.recv()).await.unwrap().topic, "root/fog/s1/m1/sense/t");
+    publisher.close().await;
+    for credentials in [login("wrong"), Credentials::default()] {
+        let refused = Publisher::connect_as(&url, "p2", &credentials).await.err().expect("let in");
+        assert!(matches!(refused, ConnectError::Denied { .. }), "{refused}");
+        let refused = Subscriber::connect_as(&url, "w2", &credentials, &["root/fog/s1/#"], 1).await.err().expect("let in");
+        assert!(matches!(refused, ConnectError::Denied { .. }), "{refused}");
+    }
+    assert_eq!((site.refused("connect", "credentials"), site.refused("connect", "anonymous")), (2, 2));
+    site.broker.stop().await;
+}
+
+/// over TLS too, by a password or by a certificate.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_own_clients_speak_tls() {
+    let (ca, other, dir) = (Ca::new("site"), Ca::new("strangers"), dir());
+    write_users(&dir, vec![teller()]);
+    let mut security = settings(&dir);
+    with_tls(&mut security, &dir, &ca);
+    let site = Secured::start(dir, security).await;
+    let url = format!("mqtts://{}", site.address("mqtts"));
+    let trust = |ca: &Ca| Some(ca.pem.clone().into_bytes());
+    let own = ca.certify("replay", 7, LONG);
+    let (certificate, key) = (Some(own.certificate.into_bytes()), Some(own.key.into_bytes()));
+    let by_certificate = Credentials { ca: trust(&ca), certificate, key, ..Credentials::default() };
+    for (client_id, credentials) in [("p", Credentials { ca: trust(&ca), ..login("replay") }), ("c", by_certificate)] {
+        let publisher = Publisher::connect_as(&url, client_id, &credentials).await.unwrap();
+        publisher.publish("root/device/s1/m1/sense/t", client_id.as_bytes().to_vec(), 1).await.unwrap();
+        publisher.close().await;
+    }
+    assert_eq!(site.log.end(), 2);
+    // a broker that nobody we believe vouches for; no authority at all; a certificate where there is no TLS
+    let why = Publisher::connect_as(&url, "x", &Credentials { ca: trust(&other), ..login("replay") }).await.err().expect("believed");
+    assert!(matches!(why, ConnectError::Unreachable { .. }), "{why}");
+    let why = Publisher::connect_as(&url, "x", &login("replay")).await.err().expect("believed");
+    assert!(matches!(why, ConnectError::Credentials(_)), "{why}");
+    let plain = Credentials { ca: trust(&ca), ..login("replay") };
+    let why = Publisher::connect_as(&site.broker.address(), "x", &plain).await.err().expect("pretended");
+    assert!(matches!(why, ConnectError::Credentials(_)), "{why}");
     site.broker.stop().await;
 }

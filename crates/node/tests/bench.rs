@@ -3,7 +3,7 @@
 
 mod support;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::run;
 
 fn bench(arguments: &[&str]) -> Value {
@@ -54,8 +54,40 @@ fn devices_of_mqtt_sn_are_all_answered() {
     for name in ["readings_per_second", "connects_per_second", "gateway_rss_bytes"] {
         assert!(figure(&figures, name) > 0.0, "{name} in {figures:#}");
     }
-    let latency = &figures["latency_ms"];
-    assert!(figure(latency, "p50") <= figure(latency, "p99") && figure(latency, "p99") <= figure(latency, "max"));
+    for latency in [&figures["latency_ms"], &figures["wake_latency_ms"]] {
+        assert!(figure(latency, "p50") <= figure(latency, "p99") && figure(latency, "p99") <= figure(latency, "max"));
+    }
+    assert_eq!((&figures["readings_acknowledged"], &figures["readings_confirmed"]), (&json!(200), &json!(200)), "{figures:#}");
+    assert_eq!(figures["readings_lost"], 0);
+}
+
+#[test]
+fn devices_that_stay_connected_are_all_answered() {
+    for qos in ["0", "1"] {
+        let size = ["--devices", "50", "--readings", "4", "--interval-ms", "250", "--qos", qos];
+        let figures = bench(&[["connections"].as_slice(), size.as_slice()].concat());
+        assert_eq!((&figures["bench"], &figures["devices"]), (&json!("connections"), &json!(50)));
+        for (name, count) in [
+            ("connections_held", 50),
+            ("connections_refused", 0),
+            ("connections_lost", 0),
+            ("readings_sent", 200),
+            ("readings_confirmed", 200),
+            ("readings_lost", 0),
+            ("readings_acknowledged", if qos == "0" { 50 } else { 200 }),
+        ] {
+            assert_eq!(figures[name], count, "{name} at QoS {qos} in {figures:#}");
+        }
+        // at the rate that was asked for: 50 devices, four readings a second each
+        let rate = figure(&figures, "readings_per_second");
+        assert!(rate > 0.0 && rate < 300.0, "{figures:#}");
+        let latency = &figures["latency_ms"];
+        assert!(figure(latency, "p50") <= figure(latency, "p99") && figure(latency, "p99") <= figure(latency, "max"));
+        for name in ["connects_per_second", "cpu_seconds", "rss_bytes"] {
+            assert!(figure(&figures, name) > 0.0, "{name} in {figures:#}");
+        }
+        assert!(figure(&figures, "broker_rss_bytes_per_connection") >= 0.0);
+    }
 }
 
 #[test]

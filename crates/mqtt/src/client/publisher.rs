@@ -9,8 +9,9 @@
 //!    └ waits for one of IN_FLIGHT_MAX places            └ connection lost: held, sent again as n, flagged DUP
 //! ```
 
-use super::{BrokerUrl, CONNECT_TIMEOUT, ConnectError, Link, RETRY_PAUSE_MAX, RETRY_PAUSE_MIN, lock, quality};
+use super::{CONNECT_TIMEOUT, ConnectError, Link, RETRY_PAUSE_MAX, RETRY_PAUSE_MIN, lock, not_connected, quality};
 use crate::broker::{PACKET_BYTES_MAX, TOPIC_BYTES_MAX};
+use crate::credentials::{Credentials, ServerUrl};
 use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, Outgoing, Packet, Request};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -134,20 +135,32 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Connects to `url` (`mqtt://host[:port]`) as `client_id`, within [`CONNECT_TIMEOUT`].
+    /// Connects to `url` (`mqtt://host[:port]`) as `client_id` and nobody in particular, within [`CONNECT_TIMEOUT`].
     ///
     /// # Errors
-    /// [`ConnectError`]: the URL or the id is not valid, or no broker answers.
+    /// [`ConnectError`]: the URL or the id is not valid, no broker answers, or it does not let us in.
     pub async fn connect(url: &str, client_id: &str) -> Result<Self, ConnectError> {
-        let url: BrokerUrl = url.parse()?;
+        Self::connect_as(url, client_id, &Credentials::default()).await
+    }
+
+    /// Connects to `url` (`mqtt://host[:port]`, or `mqtts://host[:port]` for TLS) as `client_id`, logged in with
+    /// `credentials`, within [`CONNECT_TIMEOUT`].
+    ///
+    /// # Errors
+    /// [`ConnectError`]: the URL or the id is not valid, the credentials cannot be used, no broker answers, or it does not
+    /// let us in.
+    pub async fn connect_as(url: &str, client_id: &str, credentials: &Credentials) -> Result<Self, ConnectError> {
+        let url: ServerUrl = url.parse()?;
         let link = Link { clean_session: false, manual_acks: false, packet_ids: PACKET_IDS, requests_max: REQUESTS_MAX };
-        let (client, mut events) = link.open(&url, client_id)?;
-        let unreachable = |why: String| ConnectError::Unreachable { url: url.to_string(), why };
+        let (client, mut events) = link.open_as(&url, client_id, credentials)?;
         // The first event of a loop is always the CONNACK.
         match tokio::time::timeout(CONNECT_TIMEOUT, events.poll()).await {
             Ok(Ok(_connack)) => {}
-            Ok(Err(error)) => return Err(unreachable(error.to_string())),
-            Err(_) => return Err(unreachable(format!("it did not answer within {} s", CONNECT_TIMEOUT.as_secs()))),
+            Ok(Err(error)) => return Err(not_connected(&url, &error)),
+            Err(_) => {
+                let why = format!("it did not answer within {} s", CONNECT_TIMEOUT.as_secs());
+                return Err(ConnectError::Unreachable { url: url.to_string(), why });
+            }
         }
         let shared = Arc::new(Shared {
             client,

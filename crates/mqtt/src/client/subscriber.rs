@@ -3,7 +3,8 @@
 //! It is for applications and tests that watch: the session is clean, so what is published while the connection is
 //! down is missed. The site's own ingestion never uses it.
 
-use super::{BrokerUrl, CONNECT_TIMEOUT, ConnectError, Link, RETRY_PAUSE_MAX, RETRY_PAUSE_MIN, level, quality};
+use super::{CONNECT_TIMEOUT, ConnectError, Link, RETRY_PAUSE_MAX, RETRY_PAUSE_MIN, level, not_connected, quality};
+use crate::credentials::{Credentials, ServerUrl};
 use rumqttc::{AsyncClient, Event, EventLoop, Packet, QoS, SubscribeFilter, SubscribeReasonCode};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -37,16 +38,30 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    /// Connects to `url` (`mqtt://host[:port]`) as `client_id` and subscribes to `filters` with at most `qos`. When
-    /// this returns, the broker has confirmed the subscription.
+    /// Connects to `url` (`mqtt://host[:port]`) as `client_id` and nobody in particular, and subscribes to `filters` with
+    /// at most `qos`. When this returns, the broker has confirmed the subscription.
     ///
     /// # Errors
-    /// [`ConnectError`]: the URL or the id is not valid, no broker answers, or it refuses the subscription (also
-    /// if a filter is not valid or `qos` is above 2).
+    /// As [`Subscriber::connect_as`].
     pub async fn connect(url: &str, client_id: &str, filters: &[&str], qos: u8) -> Result<Self, ConnectError> {
-        let url: BrokerUrl = url.parse()?;
+        Self::connect_as(url, client_id, &Credentials::default(), filters, qos).await
+    }
+
+    /// The same at `mqtt://host[:port]`, or `mqtts://host[:port]` for TLS, logged in with `credentials`.
+    ///
+    /// # Errors
+    /// [`ConnectError`]: the URL or the id is not valid, the credentials cannot be used, no broker answers, or it does not
+    /// let us in or refuses the subscription (also if a filter is not valid or `qos` is above 2).
+    pub async fn connect_as(
+        url: &str,
+        client_id: &str,
+        credentials: &Credentials,
+        filters: &[&str],
+        qos: u8,
+    ) -> Result<Self, ConnectError> {
+        let url: ServerUrl = url.parse()?;
         let link = Link { clean_session: true, manual_acks: false, packet_ids: PACKET_IDS, requests_max: REQUESTS_MAX };
-        let (client, events) = link.open(&url, client_id)?;
+        let (client, events) = link.open_as(&url, client_id, credentials)?;
         let refused = ConnectError::Refused { url: url.to_string(), filters: filters.join(", ") };
         let quality = quality(qos).ok_or_else(|| refused.clone())?;
         let (messages, received) = mpsc::channel(RECEIVED_MAX);
@@ -130,8 +145,7 @@ impl Watcher {
                 Ok(_) => {}
                 Err(error) => {
                     if self.ready.is_some() {
-                        let error = ConnectError::Unreachable { url: self.url.clone(), why: error.to_string() };
-                        return self.first(Err(error));
+                        return self.first(Err(not_connected(&self.url, &error)));
                     }
                     tracing::debug!(%error, "the connection to the MQTT broker is lost");
                     tokio::time::sleep(pause).await;

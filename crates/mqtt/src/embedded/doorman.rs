@@ -292,6 +292,11 @@ impl Doorman {
         }
     }
 
+    /// Whether any client, connected or not, subscribes to anything.
+    pub(super) async fn is_anybody_subscribed(&self) -> bool {
+        !self.scx.extends.router().await.relations().is_empty()
+    }
+
     /// Why a subscription is refused; none: it is not.
     pub(super) async fn subscribe(&self, client: &Client, subscribe: &Subscribe) -> Option<SubscribeAckReason> {
         let filter: &str = &subscribe.topic_filter;

@@ -182,7 +182,10 @@ impl Gate {
         };
         match open.ingress.accept(arrived).await {
             Ok(outcome) => {
-                open.relay.offer(outcome.republish(&self.site));
+                // Copies of readings are for subscribers here; other brokers get them from the log. What was rejected is not there.
+                if !matches!(outcome, Outcome::Stored { .. }) || self.doorman.is_anybody_subscribed().await {
+                    open.relay.offer(outcome.republish(&self.site));
+                }
                 match outcome {
                     Outcome::Stored { .. } => Verdict::Route,
                     Outcome::Duplicate => Verdict::Settle(PublishAckReason::NoMatchingSubscribers, String::new()),

@@ -19,8 +19,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use tokio::sync::{oneshot, watch};
 
-/// Publishes that may wait in the queue.
-const QUEUE_PUBLISHES_MAX: usize = 8192;
+/// Publishes that may wait in the queue: one of each connection that the embedded broker takes by default, and some.
+const QUEUE_PUBLISHES_MAX: usize = 32_768;
 /// What a publish takes in memory beside its readings' bytes, about.
 const PUBLISH_OVERHEAD_BYTES: usize = 64;
 /// What a reading takes in a frame beside its bytes, at most.

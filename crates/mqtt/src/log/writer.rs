@@ -152,8 +152,8 @@ impl Writer {
         if dup && origin.is_some_and(|origin| self.window.knows_origin(&origin)) {
             return (answer, Ok(Appended::Duplicate));
         }
-        let mut own = HashSet::new();
-        items.retain(|item| !self.window.knows_reading(&item.id) && own.insert(item.id));
+        let (mut own, alone) = (HashSet::new(), items.len() == 1);
+        items.retain(|item| !self.window.knows_reading(&item.id) && (alone || own.insert(item.id)));
         if items.is_empty() {
             return (answer, Ok(Appended::Duplicate));
         }

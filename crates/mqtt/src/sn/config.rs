@@ -3,9 +3,9 @@
 use super::keys::PskKeys;
 use super::topics::is_topic;
 use crate::client::ConnectError;
+use crate::credentials::Credentials;
 use protocol::{Name, NameError};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -53,7 +53,7 @@ pub enum SnError {
         /// What the operating system said.
         why: String,
     },
-    /// The broker's URL is not one.
+    /// The broker's URL is not one, or what the gateway logs in with cannot be used.
     #[error(transparent)]
     Broker(#[from] ConnectError),
     /// A setting is outside its limits.
@@ -79,21 +79,6 @@ pub enum SnError {
     Dtls(String),
 }
 
-/// How the gateway logs in to the broker.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// Its user name there.
-    pub username: String,
-    /// The password.
-    pub password: String,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
-    }
-}
-
 /// A second listener, for clients with a pre-shared key.
 #[derive(Clone, Debug)]
 pub struct DtlsConfig {
@@ -108,10 +93,10 @@ pub struct DtlsConfig {
 pub struct GatewayConfig {
     /// Where to listen; port 0 takes a free one, see [`super::Gateway::address`].
     pub listen: SocketAddr,
-    /// The broker: `mqtt://host[:port]`. It must speak MQTT 5.
+    /// The broker: `mqtt://host[:port]`, or `mqtts://host[:port]` for TLS. It must speak MQTT 5.
     pub broker: String,
-    /// How to log in there; without, as nobody.
-    pub credentials: Option<Credentials>,
+    /// How to log in there, for every client and for the gateway itself (SN-10, SN-36).
+    pub credentials: Credentials,
     /// What ADVERTISE and GWINFO tell: 1 to 255.
     pub gateway_id: u8,
     /// Where ADVERTISE goes to; nowhere if `None`. A multicast address is also listened on.
@@ -143,7 +128,7 @@ impl GatewayConfig {
         Self {
             listen,
             broker: broker.into(),
-            credentials: None,
+            credentials: Credentials::default(),
             gateway_id: 1,
             advertise: None,
             advertise_every: ADVERTISE_EVERY,
@@ -241,15 +226,15 @@ mod tests {
         for id in ["d", "site/d", "agg1/loc1/d", "mqtt-sn-python-7"] {
             assert_eq!(check_client_id(id), Ok(()), "{id}");
         }
-        for id in ["", "/d", "s/", "a//c", "a/act/c", "a/b/c/d/e/f", "a+b", "$d", "a\0b"] {
+        for id in ["", "/d", "s/", "a//c", "a/act/c", "a/b/c/d/e/f", "a+b", "$d", "$mqttsn-1", "s/$d", "a#", "/", "a\0b"] {
             assert!(check_client_id(id).is_err(), "{id:?}");
         }
     }
 
     #[test]
     fn a_password_is_not_shown() {
-        let credentials = Credentials { username: "gateway".into(), password: "secret".into() };
-        let shown = format!("{credentials:?}");
+        let credentials = Credentials { user: Some("gateway".into()), password: Some("secret".into()), ..Credentials::default() };
+        let shown = format!("{:?}", GatewayConfig { credentials, ..config() });
         assert!(shown.contains("gateway") && !shown.contains("secret"), "{shown}");
     }
 }

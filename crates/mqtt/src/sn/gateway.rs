@@ -40,6 +40,9 @@ use tokio::net::UdpSocket;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{Id, JoinHandle, JoinSet};
 
+/// Bytes of datagrams that the system may hold for us. When the log answers a group, all its devices speak at once; what does
+/// not fit then is lost, and comes again after T_retry. The system gives less where `net.core.rmem_max` says so.
+const RECEIVE_BUFFER_BYTES: usize = 8 << 20;
 /// Bytes of a datagram.
 const DATAGRAM_BYTES_MAX: usize = 65_536;
 /// How long a stop waits for clients to take leave of the broker.
@@ -63,7 +66,7 @@ pub struct Gateway {
 /// [`SnError`]: a setting or the broker's URL is not possible, or an address cannot be listened on.
 pub async fn start(config: GatewayConfig) -> Result<Gateway, SnError> {
     config.check()?;
-    let target = Target { url: config.broker.parse()?, credentials: config.credentials.clone() };
+    let target = Target::new(&config.broker, &config.credentials)?;
     let plain = Arc::new(bind(config.listen, config.advertise).await?);
     let address = plain.local_addr().map_err(|e| taken(config.listen, &e))?;
     let counters = Arc::new(Counters::default());
@@ -78,7 +81,7 @@ pub async fn start(config: GatewayConfig) -> Result<Gateway, SnError> {
     let (anonymous, publishes) = mpsc::channel(anonymous::QUEUE_MAX);
     let mut helpers = JoinSet::new();
     helpers.spawn(announcer.run());
-    helpers.spawn(anonymous::run(shared.clone(), format!("mqttsn-{}", config.gateway_id), publishes));
+    helpers.spawn(anonymous::run(shared.clone(), own_client_id(config.gateway_id), publishes));
 
     let budget = Budget::new(config.buffered_bytes_max);
     let (stop, stopped) = watch::channel(false);
@@ -109,6 +112,7 @@ fn taken(address: SocketAddr, why: &std::io::Error) -> SnError {
 
 async fn bind(address: SocketAddr, advertise: Option<SocketAddr>) -> Result<UdpSocket, SnError> {
     let socket = UdpSocket::bind(address).await.map_err(|e| taken(address, &e))?;
+    enlarge(&socket);
     let joined = match advertise.map(|to| to.ip()) {
         None => Ok(()),
         Some(IpAddr::V4(group)) if group.is_multicast() => {
@@ -123,6 +127,17 @@ async fn bind(address: SocketAddr, advertise: Option<SocketAddr>) -> Result<UdpS
     Ok(socket)
 }
 
+/// Makes room for what comes at once. Only a privileged process may have more than the system's limit; less does too.
+fn enlarge(socket: &UdpSocket) {
+    #[cfg(target_os = "linux")]
+    if rustix::net::sockopt::set_socket_recv_buffer_size_force(socket, RECEIVE_BUFFER_BYTES).is_ok() {
+        return;
+    }
+    if let Err(error) = rustix::net::sockopt::set_socket_recv_buffer_size(socket, RECEIVE_BUFFER_BYTES) {
+        tracing::debug!(%error, "the receive buffer stays as it is");
+    }
+}
+
 type Secure = (Option<mpsc::Sender<super::peer::Plaintext>>, Option<SocketAddr>, mpsc::Receiver<Decrypted>);
 
 async fn start_dtls(dtls: Option<&DtlsConfig>, config: &GatewayConfig) -> Result<Secure, SnError> {
@@ -134,6 +149,11 @@ async fn start_dtls(dtls: Option<&DtlsConfig>, config: &GatewayConfig) -> Result
     let listener = dtls::Listener::new(socket, dtls.keys.clone(), config.clients_max, config.packet_bytes_max)?;
     tokio::spawn(listener.run(plaintexts, incoming));
     Ok((Some(outgoing), Some(address), decrypted))
+}
+
+/// The client id of the gateway's own link. No device has one that begins with `$` (A-4, SN-13).
+fn own_client_id(gateway_id: u8) -> String {
+    format!("$mqttsn-{gateway_id}")
 }
 
 fn settings(config: &GatewayConfig) -> Settings {

@@ -31,8 +31,8 @@ mod topics;
 mod upstream;
 
 pub use config::{
-    ADVERTISE_EVERY, BUFFERED_BYTES_MAX, CLIENT_ID_BYTES_MAX, CLIENT_MESSAGES_MAX, CLIENTS_MAX, Credentials, DEFAULT_PORT, DtlsConfig,
-    GatewayConfig, HANDSHAKES_MAX, HANDSHAKES_PER_SOURCE_MAX, PACKET_BYTES, PACKET_BYTES_LIMIT, RETRIES, RETRY, SnError, check_client_id,
+    ADVERTISE_EVERY, BUFFERED_BYTES_MAX, CLIENT_ID_BYTES_MAX, CLIENT_MESSAGES_MAX, CLIENTS_MAX, DEFAULT_PORT, DtlsConfig, GatewayConfig,
+    HANDSHAKES_MAX, HANDSHAKES_PER_SOURCE_MAX, PACKET_BYTES, PACKET_BYTES_LIMIT, RETRIES, RETRY, SnError, check_client_id,
 };
 pub use counters::GatewayStats;
 pub use gateway::{Gateway, start};

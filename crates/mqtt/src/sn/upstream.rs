@@ -10,10 +10,10 @@
 //!                            hear ◀──────── broker        close: DISCONNECT, with or without the end of the session
 //! ```
 
-use super::config::Credentials;
 use super::session::{Arrival, Close, FromBroker, Open, RECEIVE_MAX, ToBroker};
 use crate::broker::PACKET_BYTES_MAX;
-use crate::client::BrokerUrl;
+use crate::client::ConnectError;
+use crate::credentials::{Credentials, ServerUrl};
 use bytes::{Bytes, BytesMut};
 use protocol::sn::{Qos, ReturnCode};
 use rumqttc::v5::mqttbytes::v5::{
@@ -22,10 +22,13 @@ use rumqttc::v5::mqttbytes::v5::{
     Unsubscribe,
 };
 use rumqttc::v5::mqttbytes::{Error as CodecError, QoS};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 /// How long opening may take.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,11 +49,47 @@ const DURABLE_SESSION_S: u32 = 7 * 86_400;
 /// Bytes that are read at a time.
 const READ_BYTES: usize = 512;
 
+/// What a link goes over: TCP, or TLS on it.
+trait Carrier: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Carrier for T {}
+
 /// Where links go, and as whom.
-#[derive(Debug)]
 pub(super) struct Target {
-    pub(super) url: BrokerUrl,
-    pub(super) credentials: Option<Credentials>,
+    url: ServerUrl,
+    /// User name and password.
+    login: Option<(String, String)>,
+    /// How TLS is spoken, and with whom.
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+}
+
+impl Target {
+    /// The broker at `url`, where the gateway logs in with `credentials`.
+    pub(super) fn new(url: &str, credentials: &Credentials) -> Result<Self, ConnectError> {
+        let url: ServerUrl = url.parse()?;
+        credentials.check(&url)?;
+        let tls = match url.tls() {
+            true => {
+                let host = url.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+                let no_name = |_| ConnectError::Url { url: url.to_string(), why: "no certificate can be for its host" };
+                let name = ServerName::try_from(host).map_err(no_name)?;
+                Some((TlsConnector::from(Arc::new(credentials.client_config()?)), name))
+            }
+            false => None,
+        };
+        let login = credentials.user.clone().map(|user| (user, credentials.password.clone().unwrap_or_default()));
+        Ok(Self { url, login, tls })
+    }
+
+    async fn dial(&self) -> std::io::Result<Box<dyn Carrier>> {
+        let stream = TcpStream::connect(format!("{}:{}", self.url.host(), self.url.port())).await?;
+        stream.set_nodelay(true)?;
+        let carrier: Box<dyn Carrier> = match &self.tls {
+            Some((connector, name)) => Box::new(connector.connect(name.clone(), stream).await?),
+            None => Box::new(stream),
+        };
+        Ok(carrier)
+    }
 }
 
 /// Why there is no link.
@@ -75,7 +114,7 @@ pub(super) enum Heard {
 
 /// An open link.
 pub(super) struct Upstream {
-    stream: TcpStream,
+    stream: Box<dyn Carrier>,
     inbound: BytesMut,
     outbound: BytesMut,
     /// When to probe, or when the answer to a probe is too late.
@@ -94,8 +133,7 @@ impl Upstream {
 
     async fn connect(target: &Target, client_id: &str, open: &Open) -> Result<(Self, bool), OpenError> {
         let failed = |why: std::io::Error| OpenError::Failed(format!("{}: {why}", target.url));
-        let stream = TcpStream::connect(target.url.authority()).await.map_err(failed)?;
-        stream.set_nodelay(true).map_err(failed)?;
+        let stream = target.dial().await.map_err(failed)?;
         let due = Instant::now() + PING_AFTER;
         let mut link = Self { stream, inbound: BytesMut::new(), outbound: BytesMut::new(), due, probed: false };
         let properties = ConnectProperties {
@@ -111,7 +149,7 @@ impl Upstream {
             properties: Some(properties),
         };
         let will = open.will.as_ref().map(|w| LastWill::new(w.topic.clone(), w.message.clone(), qos(w.qos), w.retain, None));
-        let login = target.credentials.as_ref().map(|c| Login::new(c.username.clone(), c.password.clone()));
+        let login = target.login.as_ref().map(|(user, password)| Login::new(user.as_str(), password.as_str()));
         link.write(&Packet::Connect(connect, will, login)).map_err(OpenError::Failed)?;
         link.flush().await.map_err(OpenError::Failed)?;
         match link.packet().await.map_err(|why| OpenError::Failed(format!("{} does not answer in MQTT 5: {why}", target.url)))? {
@@ -204,7 +242,11 @@ impl Upstream {
             return Ok(());
         }
         let bytes = std::mem::take(&mut self.outbound);
-        match timeout(WRITE_TIMEOUT, self.stream.write_all(&bytes)).await {
+        let sent = async {
+            self.stream.write_all(&bytes).await?;
+            self.stream.flush().await // TLS holds back what was not asked for
+        };
+        match timeout(WRITE_TIMEOUT, sent).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("the broker takes nothing for {} s", WRITE_TIMEOUT.as_secs())),

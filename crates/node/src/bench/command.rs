@@ -1,6 +1,6 @@
 //! What may be typed after `wattle bench`.
 
-use super::{confirm, dag, ingest, mqtt, mqttsn, pow, storage, verify};
+use super::{confirm, connections, dag, ingest, mqtt, mqttsn, pow, storage, verify};
 use crate::cli::Failure;
 
 /// `wattle bench`.
@@ -12,6 +12,7 @@ Figures are those of the median run. Build with --release.
 Examples:
   wattle bench ingest --nodes 4 --batch 1000 --seconds 10
   wattle bench mqtt --publishers 100 --qos 1 --json
+  wattle bench connections --devices 10000 --seconds 20
   wattle bench mqttsn --clients 5000
   wattle bench confirm --rate 1000 --seconds 20
   wattle bench confirm --nodes 48 --network simulated --rate 100
@@ -29,6 +30,8 @@ enum Bench {
     Ingest(ingest::Arguments),
     /// Publishes a second through the broker, beside mosquitto under the same load
     Mqtt(mqtt::Arguments),
+    /// Devices that stay connected and tell a reading each second: what they take, and how soon they are answered
+    Connections(connections::Arguments),
     /// Readings a second of MQTT-SN devices, through a gateway
     Mqttsn(mqttsn::Arguments),
     /// Receipts verified a second
@@ -62,6 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.bench {
         Bench::Ingest(arguments) => ingest::run(arguments),
         Bench::Mqtt(arguments) => mqtt::run(arguments),
+        Bench::Connections(arguments) => connections::run(arguments),
         Bench::Mqttsn(arguments) => mqttsn::run(arguments),
         Bench::Verify(arguments) => verify::run(arguments),
         Bench::Confirm(arguments) => confirm::run(arguments),

@@ -17,6 +17,7 @@ use crate::cli::runtime::runtime;
 use crate::cli::wire::Status;
 use crate::cli::{Exit, Failure, quantity};
 use crate::demo::{Network, POLL, free_plan};
+use ::mqtt::Credentials;
 use protocol::{DeviceTopic, Direction, Name, Reading, Value};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -134,7 +135,8 @@ async fn through_processes(arguments: &Arguments) -> Result<Figures, Failure> {
         let value = Value::Number(f64::from(u32::try_from(n % 1_000).unwrap_or_default()));
         Ok(Reading { topic, time_us: FIRST_US + n * 1_000, sequence: None, unit: Some("W".to_owned()), value, signed: None })
     });
-    let load = Load { url: network.broker.clone(), qos: 1, connections: CONNECTIONS, patience: PATIENCE };
+    let credentials = Credentials::default();
+    let load = Load { url: network.broker.clone(), credentials, qos: 1, connections: CONNECTIONS, patience: PATIENCE };
     let bar = progress_bar(total);
     let outcome = publish(readings, &load, Pace::Rate(arguments.rate), &bar).await?;
     bar.finish_and_clear();

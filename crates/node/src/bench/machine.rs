@@ -1,5 +1,6 @@
 //! The machine, and what a process used of it, as `/proc` tells.
 
+use crate::cli::{Exit, Failure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use std::fs::read_to_string;
@@ -18,7 +19,23 @@ pub(super) fn describe() -> Value {
     json!({ "cpu": cpu, "cores": cores, "kernel": kernel.trim() })
 }
 
-/// Allows this process so many open files, as far as the account's hard limit goes. What does not fit then says so.
+/// Allows this process, and those that it starts, so many open files.
+///
+/// # Errors
+/// [`Failure`] (usage) with what to do if the account's hard limit is below. `at` is the option that asks for them.
+pub(super) fn need_files(count: u64, at: &str) -> Result<(), Failure> {
+    allow_files(count);
+    match getrlimit(Resource::Nofile).current {
+        Some(now) if now < count => {
+            let what = format!("{count} open files are needed and {now} are allowed");
+            let todo = "raise the hard limit (`ulimit -Hn` as root, LimitNOFILE= of a service), or choose fewer";
+            Err(Failure::new(Exit::Usage, what, at, todo))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Allows so many open files, as far as the account's hard limit goes.
 pub(super) fn allow_files(count: u64) {
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_some_and(|now| now < count) {
@@ -34,20 +51,30 @@ pub(super) struct Usage {
     pub(super) cpu_seconds: f64,
     /// Largest resident memory.
     pub(super) rss_bytes: u64,
+    /// Resident memory now.
+    pub(super) resident_bytes: u64,
+}
+
+impl Usage {
+    /// How much more memory is resident now than `before`, for each of `count`.
+    pub(super) fn grown_for_each(&self, before: &Self, count: u64) -> f64 {
+        self.resident_bytes.saturating_sub(before.resident_bytes) as f64 / count.max(1) as f64
+    }
 }
 
 /// What process `pid` has used so far; zeros if it is gone.
 pub(super) fn usage(pid: u32) -> Usage {
     let stat = read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let status = read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    Usage { cpu_seconds: cpu_seconds(&stat), rss_bytes: rss_bytes(&status) }
+    Usage { cpu_seconds: cpu_seconds(&stat), rss_bytes: status_bytes(&status, "VmHWM:"), resident_bytes: status_bytes(&status, "VmRSS:") }
 }
 
-/// What several processes have used: their time together, the largest memory of one.
+/// What several processes have used: their time together, the largest memory of one, what is resident now together.
 pub(super) fn usage_of(pids: &[u32]) -> Usage {
     pids.iter().map(|pid| usage(*pid)).fold(Usage::default(), |sum, one| Usage {
         cpu_seconds: sum.cpu_seconds + one.cpu_seconds,
         rss_bytes: sum.rss_bytes.max(one.rss_bytes),
+        resident_bytes: sum.resident_bytes + one.resident_bytes,
     })
 }
 
@@ -58,12 +85,14 @@ fn cpu_seconds(stat: &str) -> f64 {
     ticks / TICKS_PER_SECOND
 }
 
-fn rss_bytes(status: &str) -> u64 {
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap_or_default();
+/// A field of `/proc/<pid>/status` that counts kilobytes.
+fn status_bytes(status: &str, field: &str) -> u64 {
+    let line = status.lines().find_map(|l| l.strip_prefix(field)).unwrap_or_default();
     line.split_whitespace().next().and_then(|kb| kb.parse::<u64>().ok()).unwrap_or_default() * 1_024
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -74,13 +103,20 @@ mod tests {
         assert_eq!(getrlimit(Resource::Nofile), before);
         allow_files(u64::MAX);
         assert_eq!(getrlimit(Resource::Nofile).current, before.maximum);
+        if before.maximum.is_some() {
+            let refused = need_files(u64::MAX, "--devices").map_err(|failure| failure.to_string()).unwrap_err();
+            assert!(refused.contains("--devices") && refused.contains("ulimit"), "{refused}");
+        }
     }
 
     #[test]
     fn proc_is_read() {
         assert!((cpu_seconds("7 (a) b) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0") - 3.0).abs() < 1e-9);
-        assert_eq!(rss_bytes("Name:\tx\nVmHWM:\t  12 kB\n"), 12_288);
-        assert!(usage(std::process::id()).rss_bytes > 0);
+        assert_eq!(status_bytes("Name:\tx\nVmHWM:\t  12 kB\n", "VmHWM:"), 12_288);
+        let own = usage(std::process::id());
+        assert!(own.resident_bytes > 0 && own.rss_bytes >= own.resident_bytes, "{own:?}");
+        let before = Usage { resident_bytes: own.resident_bytes - 1_000, ..own };
+        assert!((own.grown_for_each(&before, 4) - 250.0).abs() < 1e-9 && before.grown_for_each(&own, 4).abs() < 1e-9);
         assert!(cpu_seconds("").abs() < 1e-9);
     }
 }

@@ -1,7 +1,8 @@
 //! `wattle bench`: figures for this machine, one file a figure.
 //!
 //! What they share: `figures` (from runs to a table or JSON), `machine` and `disk` (what was used), `child` (a run in a
-//! process of its own), `committee` (replicas in this process), `batches`, `load` and `arrivals` (what they are given).
+//! process of its own), `device` (one MQTT connection of thousands), `committee` (replicas in this process), `batches`, `load`
+//! and `arrivals` (what they are given).
 
 mod arrivals;
 mod batches;
@@ -9,7 +10,9 @@ mod child;
 mod command;
 mod committee;
 mod confirm;
+mod connections;
 mod dag;
+mod device;
 mod disk;
 mod figures;
 mod ingest;

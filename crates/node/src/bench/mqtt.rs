@@ -101,7 +101,10 @@ async fn wattle(arguments: &Arguments) -> Result<Figures, Failure> {
 }
 
 /// Waits until all that the site accepted is confirmed.
-async fn settled(network: &mut Network) -> Result<SiteStats, Failure> {
+///
+/// # Errors
+/// [`Failure`] if the node ends or takes too long.
+pub(super) async fn settled(network: &mut Network) -> Result<SiteStats, Failure> {
     let node: NodeClient = network.site_node()?.clone();
     let start = Instant::now();
     loop {

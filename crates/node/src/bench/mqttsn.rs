@@ -5,11 +5,13 @@
 //! ```
 //! A device has one publish under way at a time, as the protocol wants it; it sends the next when the last is accepted. So
 //! the rate is what many slow devices get, and the latency is that of one device: PUBLISH to PUBACK, the reading being on
-//! the disk by then.
+//! the disk by then. What was lost on the way is sent again after T_retry, and shows as a latency of ten seconds and in
+//! `retries`. At the end all devices go to sleep and wake once.
 
 use super::command::Common;
 use super::figures::{Figures, fields, latency, repeat};
-use super::machine::{allow_files, usage, usage_of};
+use super::machine::{need_files, usage, usage_of};
+use super::mqtt::settled;
 use crate::cli::output::print;
 use crate::cli::runtime::runtime;
 use crate::cli::{Exit, Failure};
@@ -22,6 +24,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
 use tokio::sync::{Barrier, Semaphore};
@@ -64,7 +67,7 @@ pub(super) struct Arguments {
 /// # Errors
 /// [`Failure`] if the node or the gateway does not start, or does not accept.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    allow_files(u64::from(arguments.clients) + OTHER_FILES); // the children inherit it
+    need_files(u64::from(arguments.clients) + OTHER_FILES, "--clients")?; // the children inherit it
     let runtime = runtime()?;
     if let Some(broker) = &arguments.serve {
         return runtime.block_on(serve(broker, arguments));
@@ -140,45 +143,82 @@ async fn once(arguments: &Arguments) -> Result<Figures, Failure> {
     let (gateway_before, node_before) = (usage(gateway.child.id()), usage_of(&network.pids()));
 
     let devices = usize::try_from(arguments.clients).unwrap_or(usize::MAX);
-    let ready = Arc::new(Barrier::new(devices + 1));
+    let steps = Arc::new(Barrier::new(devices + 1));
     let turns = Arc::new(Semaphore::new(CONNECTING_MAX));
     let mut tasks = JoinSet::new();
     let (share, extra) = (arguments.messages / arguments.clients, arguments.messages % arguments.clients);
     let begin = Instant::now();
     for index in 0..arguments.clients {
         let messages = share + u32::from(index < extra);
-        tasks.spawn(device(gateway.address, index, messages, Arc::clone(&turns), Arc::clone(&ready)));
+        tasks.spawn(device(gateway.address, index, messages, Arc::clone(&turns), Arc::clone(&steps)));
     }
-    // a device that fails never comes to the barrier: so both are waited for
-    tokio::select! {
-        _ = ready.wait() => {}
-        error = first_failure(&mut tasks) => return Err(fault(error)),
-    }
+    all_there(&steps, &mut tasks).await?;
     let connecting = begin.elapsed();
     let (gateway_connected, node_connected) = (usage(gateway.child.id()), usage_of(&network.pids()));
     let start = Instant::now();
-    let mut latency_ms = Vec::new();
+    all_there(&steps, &mut tasks).await?; // at work
+    all_there(&steps, &mut tasks).await?; // asleep, having published
+    let gateway_asleep = usage(gateway.child.id());
+    let mut sum = Course::default();
     while let Some(ended) = tasks.join_next().await {
-        latency_ms.extend(ended.map_err(fault)?.map_err(fault)?);
+        sum.add(ended.map_err(fault)?.map_err(fault)?);
     }
-    let seconds = start.elapsed().as_secs_f64();
+    let seconds = sum.published.map_or(f64::MIN_POSITIVE, |at| at.saturating_duration_since(start).as_secs_f64());
+    let site = settled(&mut network).await?;
     let (gateway_after, node_after) = (usage(gateway.child.id()), usage_of(&network.pids()));
-    let per_client = |before: u64, after: u64| after.saturating_sub(before) as f64 / f64::from(arguments.clients);
+    let clients = u64::from(arguments.clients);
     Ok(fields(json!({
         "readings_per_second": f64::from(arguments.messages) / seconds,
-        "latency_ms": latency(latency_ms),
+        "readings_acknowledged": sum.latency_ms.len(),
+        "readings_confirmed": site.confirmed,
+        "readings_lost": u64::from(arguments.messages).saturating_sub(site.confirmed),
+        "retries": sum.retries,
+        "latency_ms": latency(sum.latency_ms),
+        "wake_latency_ms": latency(sum.wake_ms),
         "connects_per_second": f64::from(arguments.clients) / connecting.as_secs_f64(),
         "gateway_rss_bytes": gateway_after.rss_bytes,
-        "gateway_rss_bytes_per_client": per_client(gateway_before.rss_bytes, gateway_connected.rss_bytes),
+        "gateway_rss_bytes_per_client": gateway_connected.grown_for_each(&gateway_before, clients),
+        "gateway_rss_bytes_per_sleeping_client": gateway_asleep.grown_for_each(&gateway_before, clients),
         "gateway_cpu_seconds": gateway_after.cpu_seconds,
-        "node_rss_bytes_per_client": per_client(node_before.rss_bytes, node_connected.rss_bytes),
+        "node_rss_bytes_per_client": node_connected.grown_for_each(&node_before, clients),
         "cpu_seconds": gateway_after.cpu_seconds + node_after.cpu_seconds,
         "rss_bytes": node_after.rss_bytes,
     })))
 }
 
+/// What a device went through, or all of them.
+#[derive(Default)]
+struct Course {
+    /// How long each PUBACK took.
+    latency_ms: Vec<f64>,
+    /// How long PINGRESP took.
+    wake_ms: Vec<f64>,
+    /// What was sent again because nobody answered.
+    retries: u32,
+    /// When the last PUBACK came.
+    published: Option<Instant>,
+}
+
+impl Course {
+    fn add(&mut self, other: Self) {
+        self.latency_ms.extend(other.latency_ms);
+        self.wake_ms.extend(other.wake_ms);
+        self.retries += other.retries;
+        self.published = self.published.max(other.published);
+    }
+}
+
+/// Waits until every device has come to its next step. One that fails never does: so both are waited for.
+async fn all_there(steps: &Barrier, tasks: &mut JoinSet<Result<Course, String>>) -> Result<(), Failure> {
+    tokio::select! {
+        biased; // what the others did after this step is not for us to take
+        _ = steps.wait() => Ok(()),
+        error = first_failure(tasks) => Err(fault(error)),
+    }
+}
+
 /// The first device that fails; for ever if none does.
-async fn first_failure(tasks: &mut JoinSet<Result<Vec<f64>, String>>) -> String {
+async fn first_failure(tasks: &mut JoinSet<Result<Course, String>>) -> String {
     loop {
         match tasks.join_next().await {
             Some(Ok(Ok(_))) => {}
@@ -189,29 +229,41 @@ async fn first_failure(tasks: &mut JoinSet<Result<Vec<f64>, String>>) -> String 
     }
 }
 
-/// A device: connects, registers its topic, waits for the others, publishes. How long each PUBACK took.
-async fn device(gateway: SocketAddr, index: u32, messages: u32, turns: Arc<Semaphore>, ready: Arc<Barrier>) -> Result<Vec<f64>, String> {
+/// A device: connects, registers its topic, publishes, sleeps, wakes. Before it publishes and while it sleeps it waits for the others.
+async fn device(gateway: SocketAddr, index: u32, messages: u32, turns: Arc<Semaphore>, steps: Arc<Barrier>) -> Result<Course, String> {
     let socket = UdpSocket::bind("127.0.0.1:0").await.map_err(|e| e.to_string())?;
     socket.connect(gateway).await.map_err(|e| e.to_string())?;
-    let device = Device { socket, index };
+    let device = Device { socket, index, retries: AtomicU32::new(0) };
     let topic = {
         let _turn = turns.acquire().await.map_err(|e| e.to_string())?;
         device.connect().await?;
         device.register().await?
     };
-    ready.wait().await;
-    let mut latency_ms = Vec::new();
+    steps.wait().await; // all are connected
+    steps.wait().await; // and counted
+    let mut course = Course::default();
     for number in 0..messages {
         let start = Instant::now();
         device.publish(topic, number).await?;
-        latency_ms.push(start.elapsed().as_secs_f64() * 1e3);
+        course.latency_ms.push(start.elapsed().as_secs_f64() * 1e3);
     }
-    Ok(latency_ms)
+    course.published = Some(Instant::now());
+    device.sleep().await?;
+    steps.wait().await;
+    let turn = turns.acquire().await.map_err(|e| e.to_string())?;
+    let start = Instant::now();
+    device.wake().await?;
+    course.wake_ms.push(start.elapsed().as_secs_f64() * 1e3);
+    drop(turn);
+    course.retries = device.retries.load(Ordering::Relaxed);
+    Ok(course)
 }
 
 struct Device {
     socket: UdpSocket,
     index: u32,
+    /// What was sent again because nobody answered.
+    retries: AtomicU32,
 }
 
 impl Device {
@@ -219,17 +271,20 @@ impl Device {
     async fn ask<T>(&self, request: impl Fn(bool) -> Packet, answer: impl Fn(&Packet) -> Option<T>) -> Result<T, String> {
         let mut bytes = [0; ANSWER_BYTES_MAX];
         for attempt in 0..=RETRIES {
+            if attempt > 0 {
+                self.retries.fetch_add(1, Ordering::Relaxed);
+            }
             let datagram = request(attempt > 0).encode().map_err(|e| e.to_string())?;
             self.socket.send(&datagram).await.map_err(|e| e.to_string())?;
             let deadline = tokio::time::Instant::now() + RETRY;
             while let Ok(received) = tokio::time::timeout_at(deadline, self.socket.recv(&mut bytes)).await {
                 let length = received.map_err(|e| e.to_string())?;
                 let packet = Packet::decode(bytes.get(..length).unwrap_or_default()).map_err(|e| e.to_string())?;
-                if packet == (Packet::Disconnect { duration_s: None }) {
-                    return Err(format!("device {} was thrown out", self.index));
-                }
                 if let Some(answer) = answer(&packet) {
                     return Ok(answer);
+                }
+                if packet == (Packet::Disconnect { duration_s: None }) {
+                    return Err(format!("device {} was thrown out", self.index));
                 }
             }
         }
@@ -248,8 +303,12 @@ impl Device {
         Err(format!("device {}: congestion for too long", self.index))
     }
 
+    fn client_id(&self) -> String {
+        format!("bench-{}-{}", std::process::id(), self.index)
+    }
+
     async fn connect(&self) -> Result<(), String> {
-        let client_id = format!("bench-{}-{}", std::process::id(), self.index);
+        let client_id = self.client_id();
         let request = |_| {
             let client_id = client_id.clone();
             Packet::Connect(Connect { will: false, clean_session: true, protocol_id: PROTOCOL_ID, keep_alive_s: KEEP_ALIVE_S, client_id })
@@ -265,6 +324,18 @@ impl Device {
             _ => None,
         };
         self.insist(request, answer).await
+    }
+
+    /// Goes to sleep for longer than a run.
+    async fn sleep(&self) -> Result<(), String> {
+        let request = |_| Packet::Disconnect { duration_s: Some(KEEP_ALIVE_S) };
+        self.ask(request, |packet| (*packet == Packet::Disconnect { duration_s: None }).then_some(())).await
+    }
+
+    /// Asks for what waits: nothing. Sleeps on.
+    async fn wake(&self) -> Result<(), String> {
+        let request = |_| Packet::PingRequest { client_id: self.client_id() };
+        self.ask(request, |packet| (*packet == Packet::PingResponse).then_some(())).await
     }
 
     async fn publish(&self, topic: TopicRef, number: u32) -> Result<(), String> {

@@ -10,6 +10,7 @@ pub(crate) mod init;
 pub(crate) mod keys;
 pub(crate) mod light;
 pub(crate) mod logging;
+pub(crate) mod login;
 pub(crate) mod messages;
 pub(crate) mod milestones;
 pub(crate) mod ordering;

@@ -12,6 +12,7 @@ mod rows;
 pub(crate) use pool::{Load, Outcome, Pace, publish};
 pub(crate) use rows::{RowError, Rows, Rules};
 
+use super::login::Login;
 use super::output::{note, print, print_json, thousands};
 use super::{Exit, Failure, quantity, runtime::runtime};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -38,13 +39,16 @@ Each value goes to root/device/SITE/DEVICE/sense/TYPE as SenML. Empty cells are 
 
 Examples:
   wattle replay examples/energy/data/readings.csv --broker mqtt://127.0.0.1:1883 --site z1 --speedup 10000
-  wattle replay meters.csv --broker mqtt://broker --site z1 --rate 500 --limit 10000 --json")]
+  wattle replay meters.csv --broker mqtt://broker --site z1 --rate 500 --limit 10000 --json
+  wattle replay meters.csv --broker mqtts://broker.example --ca ca.pem --user replay --password-file password")]
 pub(crate) struct Arguments {
     /// The CSV file
     file: PathBuf,
-    /// The broker, embedded or any other
+    /// The broker, embedded or any other: mqtt://HOST[:PORT], or mqtts:// for TLS
     #[arg(long, value_name = "URL", default_value = "mqtt://127.0.0.1:1883")]
     broker: String,
+    #[command(flatten)]
+    login: Login,
     /// The site the devices belong to
     #[arg(long, default_value = "z1", value_parser = quantity::site)]
     site: Name,
@@ -82,6 +86,7 @@ pub(crate) struct Arguments {
 /// # Errors
 /// [`Failure`] if the file or the broker cannot be used, or not everything was acknowledged.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let credentials = arguments.login.credentials()?;
     let limit = arguments.limit.unwrap_or(usize::MAX);
     let mut total = 0u64;
     for reading in open(arguments)?.take(limit) {
@@ -91,6 +96,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     note(&format!("{} readings to {} for site {}", thousands(total), arguments.broker, arguments.site));
     let load = Load {
         url: arguments.broker.clone(),
+        credentials,
         qos: arguments.qos,
         connections: usize::from(arguments.connections),
         patience: arguments.patience,

@@ -2,7 +2,8 @@
 
 use super::{BrokerConfig, check_range, loopback, wrong};
 use anyhow::{Context as _, anyhow};
-use mqtt::sn::{self, Credentials, DtlsConfig, GatewayConfig, PskKeys};
+use mqtt::sn::{self, DtlsConfig, GatewayConfig, PskKeys};
+use mqtt::{CredentialFiles, Credentials, ServerUrl};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,7 +22,7 @@ const CLIENT_MESSAGES_MAX: u64 = 10_000;
 pub(crate) struct MqttSnConfig {
     /// Where clients reach it by UDP.
     pub(crate) listen: SocketAddr,
-    /// The broker, `mqtt://host:port`; the site's own if left out.
+    /// The broker, `mqtt://host:port` or `mqtts://host:port`; the site's own if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) broker: Option<String>,
     /// The gateway's user name there.
@@ -30,6 +31,15 @@ pub(crate) struct MqttSnConfig {
     /// The file with its password.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) password_file: Option<PathBuf>,
+    /// The certificates of the authorities that may vouch for the broker, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ca: Option<PathBuf>,
+    /// The gateway's own certificate, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// Its key, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<PathBuf>,
     /// What it calls itself to those who search.
     pub(crate) gateway_id: u8,
     /// Where it advertises itself to.
@@ -67,6 +77,9 @@ impl Default for MqttSnConfig {
             broker: None,
             username: None,
             password_file: None,
+            ca: None,
+            certificate: None,
+            key: None,
             gateway_id: 1,
             advertise: None,
             advertise_s: sn::ADVERTISE_EVERY.as_secs(),
@@ -86,14 +99,23 @@ impl Default for MqttSnConfig {
 impl MqttSnConfig {
     /// Checks every value. `site` is the site's broker, which is used if no other is named.
     pub(super) fn check(&self, site: Option<&BrokerConfig>) -> Result<(), (String, String)> {
-        match &self.broker {
-            Some(url) if url.starts_with("mqtt://") && url.len() > "mqtt://".len() => {}
-            Some(url) => return wrong("mqttsn.broker", format!("{url:?} is not of the form mqtt://host:port")),
-            None if site.is_some() => {}
+        let tls = match self.broker.as_deref().map(str::parse::<ServerUrl>) {
+            Some(Ok(url)) => url.tls(),
+            Some(Err(why)) => return wrong("mqttsn.broker", why.to_string()),
+            None if site.is_some() => false,
             None => return wrong("mqttsn.broker", "name the broker, mqtt://host:port, or give the site one in [broker]"),
-        }
+        };
         if self.username.is_some() != self.password_file.is_some() {
             return wrong("mqttsn.username", "give username and password_file together, or neither");
+        }
+        if self.certificate.is_some() != self.key.is_some() {
+            return wrong("mqttsn.certificate", "give certificate and key together, or neither");
+        }
+        if tls && self.ca.is_none() {
+            return wrong("mqttsn.ca", "a broker at mqtts:// needs the certificate of an authority");
+        }
+        if !tls && (self.ca.is_some() || self.certificate.is_some()) {
+            return wrong("mqttsn.ca", "ca, certificate and key are for a broker at mqtts://host:port");
         }
         if self.dtls.is_some() != self.psk_file.is_some() {
             return wrong("mqttsn.dtls", "give dtls and psk_file together, or neither");
@@ -144,11 +166,20 @@ impl MqttSnConfig {
         })
     }
 
-    fn credentials(&self, base: &Path) -> anyhow::Result<Option<Credentials>> {
-        let (Some(username), Some(file)) = (&self.username, &self.password_file) else { return Ok(None) };
-        let text = secret(&base.join(file), "mqttsn.password_file")?;
-        let password = text.lines().next().unwrap_or_default().to_owned();
-        Ok(Some(Credentials { username: username.clone(), password }))
+    fn credentials(&self, base: &Path) -> anyhow::Result<Credentials> {
+        for (file, key) in [(&self.password_file, "mqttsn.password_file"), (&self.key, "mqttsn.key")] {
+            if let Some(file) = file {
+                warn_if_open(&base.join(file), key);
+            }
+        }
+        let files = CredentialFiles {
+            user: self.username.clone(),
+            password_file: self.password_file.clone(),
+            ca: self.ca.clone(),
+            certificate: self.certificate.clone(),
+            key: self.key.clone(),
+        };
+        Credentials::load(&files, base).context("how the MQTT-SN gateway logs in, [mqttsn]")
     }
 
     fn keys(&self, base: &Path) -> anyhow::Result<Option<DtlsConfig>> {
@@ -162,11 +193,16 @@ impl MqttSnConfig {
 /// Reads a file that nobody else should.
 fn secret(file: &Path, key: &str) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}, which {key} names", file.display()))?;
+    warn_if_open(file, key);
+    Ok(text)
+}
+
+/// Says so if others may read a file with a secret.
+fn warn_if_open(file: &Path, key: &str) {
     let mode = std::fs::metadata(file).map_or(0, |m| m.permissions().mode());
     if mode & 0o077 != 0 {
-        tracing::warn!("others may read {} (mode {:o}): chmod 600 it", file.display(), mode & 0o777);
+        tracing::warn!("others may read {}, which {key} names (mode {:o}): chmod 600 it", file.display(), mode & 0o777);
     }
-    Ok(text)
 }
 
 #[cfg(test)]
@@ -200,11 +236,15 @@ mod tests {
             .collect();
         let loaded = load(&settings.join("\n")).unwrap().mqttsn.unwrap();
         assert!(loaded.broker.is_some() && loaded.dtls.is_some() && loaded.advertise.is_some() && !loaded.predefined.is_empty());
+        assert!(loaded.ca.is_some() && loaded.certificate.is_some() && loaded.key.is_some());
         assert_eq!(
             MqttSnConfig {
                 broker: None,
                 username: None,
                 password_file: None,
+                ca: None,
+                certificate: None,
+                key: None,
                 advertise: None,
                 dtls: None,
                 psk_file: None,
@@ -223,6 +263,9 @@ mod tests {
             ("[mqttsn]\nbroker = \"tcp://b\"\n".to_owned(), "mqttsn.broker"),
             (format!("[mqttsn]\n{broker}gateway_id = 0\n"), "mqttsn.gateway_id: 0 is outside 1 to 255"),
             (format!("[mqttsn]\n{broker}username = \"g\"\n"), "password_file"),
+            (format!("[mqttsn]\n{broker}ca = \"ca.pem\"\n"), "mqtts://host:port"),
+            ("[mqttsn]\nbroker = \"mqtts://b\"\n".to_owned(), "mqttsn.ca"),
+            ("[mqttsn]\nbroker = \"mqtts://b\"\nca = \"c\"\nkey = \"k\"\n".to_owned(), "mqttsn.certificate"),
             (format!("[mqttsn]\n{broker}dtls = \"127.0.0.1:1\"\n"), "psk_file"),
             (format!("[mqttsn]\n{broker}packet_bytes_max = 20000\n"), "mqttsn.packet_bytes_max"),
             (format!("[mqttsn]\n{broker}[mqttsn.predefined]\nx = \"a/b\"\n"), "mqttsn.predefined.x"),
@@ -248,7 +291,8 @@ mod tests {
             ..MqttSnConfig::default()
         };
         let gateway = config.gateway(dir.path(), Some("mqtt://own:1")).unwrap();
-        assert_eq!(gateway.credentials, Some(Credentials { username: "gateway".into(), password: "secret".into() }));
+        let expected = Credentials { user: Some("gateway".into()), password: Some("secret".into()), ..Credentials::default() };
+        assert_eq!(gateway.credentials, expected);
         assert!(gateway.dtls.unwrap().keys.has("d"));
         assert_eq!((gateway.broker.as_str(), gateway.predefined), ("mqtt://own:1", [(7, "a/b".to_owned())].into()));
         assert!(config.gateway(dir.path(), None).unwrap_err().to_string().contains("mqttsn.broker"));

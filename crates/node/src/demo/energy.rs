@@ -13,6 +13,7 @@ use crate::cli::output::note;
 use crate::cli::replay::{Load, Pace, RowError, Rows, Rules, START_US, STEP_US, progress_bar, publish};
 use crate::cli::wire::{Reading as Found, Status};
 use crate::cli::{Exit, Failure, receipt, verify};
+use mqtt::Credentials;
 use protocol::{Decode as _, Encode as _, Genesis, Name, Reading, Receipt};
 use std::time::{Duration, Instant};
 
@@ -55,7 +56,8 @@ fn available(site: &Name) -> usize {
 pub(crate) async fn tell(network: &mut Network, readings: Vec<Reading>, pace: Pace) -> Result<Report, Failure> {
     let published = readings.len() as u64;
     note(&format!("replaying {published} readings of 17 homes to {} (QoS 1)", network.broker));
-    let load = Load { url: network.broker.clone(), qos: 1, connections: CONNECTIONS, patience: PATIENCE };
+    let credentials = Credentials::default();
+    let load = Load { url: network.broker.clone(), credentials, qos: 1, connections: CONNECTIONS, patience: PATIENCE };
     let bar = progress_bar(published);
     let start = Instant::now();
     let outcome = publish(readings.iter().cloned().map(Ok), &load, pace, &bar).await?;

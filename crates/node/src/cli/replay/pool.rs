@@ -10,7 +10,7 @@
 
 use crate::cli::{Exit, Failure};
 use indicatif::ProgressBar;
-use mqtt::{ConnectError, Publisher};
+use mqtt::{ConnectError, Credentials, Publisher};
 use protocol::{Reading, Topic};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -31,6 +31,8 @@ const TICK: Duration = Duration::from_millis(100);
 pub(crate) struct Load {
     /// The broker.
     pub(crate) url: String,
+    /// How to log in there.
+    pub(crate) credentials: Credentials,
     /// Quality of service.
     pub(crate) qos: u8,
     /// Connections.
@@ -78,8 +80,9 @@ pub(crate) struct Outcome {
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         let exit = match &error {
-            ConnectError::Url { .. } | ConnectError::ClientId(_) => Exit::Usage,
+            ConnectError::Url { .. } | ConnectError::ClientId(_) | ConnectError::Credentials(_) => Exit::Usage,
             ConnectError::Unreachable { .. } | ConnectError::Refused { .. } => Exit::Unreachable,
+            ConnectError::Denied { .. } => Exit::Refused,
         };
         Self::said(exit, error)
     }
@@ -99,7 +102,8 @@ impl Pool {
         let run = u64::from_le_bytes(run);
         let mut pool = Self { publishers: Vec::new(), queues: Vec::new(), tasks: JoinSet::new() };
         for index in 0..load.connections.max(1) {
-            let publisher = Arc::new(Publisher::connect(&load.url, &format!("wattle-{run:016x}-{index}")).await?);
+            let client_id = format!("wattle-{run:016x}-{index}");
+            let publisher = Arc::new(Publisher::connect_as(&load.url, &client_id, &load.credentials).await?);
             let (queue, arrivals) = mpsc::channel(QUEUE_MAX);
             pool.tasks.spawn(drive(publisher.clone(), arrivals, load.qos, load.patience));
             pool.publishers.push(publisher);
