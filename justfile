@@ -40,6 +40,10 @@ crash SECONDS="60":
 fuzz TARGET SECONDS *ARGS:
     fuzz/run.sh {{TARGET}} {{SECONDS}} {{ARGS}}
 
+# Eclipse Paho's interoperability suites against our broker: `just interop`, or `just interop CHECKOUT`
+interop *ARGS:
+    interop/paho.sh {{ARGS}}
+
 # Golden vectors of the wire formats: a deliberate act
 write-vectors:
     WATTLE_WRITE_VECTORS=1 cargo test -p protocol --test vectors

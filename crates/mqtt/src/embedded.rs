@@ -17,6 +17,7 @@
 //! ```
 
 mod doorman;
+mod faults;
 mod front;
 mod hooks;
 mod links;

@@ -239,7 +239,8 @@ async fn a_malformed_payload_is_answered_and_reported() {
 async fn topics_outside_the_scheme_are_refused() {
     let site = site().await;
     let long = format!("root/device/s1/{}/sense/t", "d".repeat(TOPIC_BYTES_MAX));
-    let (client, mut arrived) = client5(&site.broker, "stranger5");
+    let (client, mut arrived) = client5(&site.broker, "stranger-of-5.0");
+    let mut strangers = 0;
     for topic in
         ["elsewhere", "root/device/s2/d/sense/t", "root/device/s1/d/t", "root/fog/s1/d/sense/t", "root/node/s1/tangle", long.as_str()]
     {
@@ -249,7 +250,9 @@ async fn topics_outside_the_scheme_are_refused() {
         assert!(!text.is_empty(), "{topic}: no reason is told");
         // MQTT 3.1.1 knows no refusal: the connection is closed without a PUBACK, at QoS 0 too.
         for qos in [0, 1] {
-            let (mut raw, code) = Raw::connect(address(&site.broker), "stranger", None).await;
+            // each a client of its own: the end of one must not be in the way of the next
+            strangers += 1;
+            let (mut raw, code) = Raw::connect(address(&site.broker), &format!("stranger{strangers}"), None).await;
             assert_eq!(code, 0);
             raw.publish(topic, b"1", 1, qos, false).await;
             assert_eq!(raw.packet().await, None, "{topic} at QoS {qos} was answered");

@@ -162,7 +162,7 @@ impl Metrics {
         let access_refused = ByKind::default();
         r.register(
             "site_access_refused",
-            "What the site's broker refused, by kind (connect, subscribe, publish) and reason",
+            "What the site's broker refused, by kind (connect, subscribe, publish, packet) and reason",
             access_refused.clone(),
         );
         let ledger = LedgerMetrics {

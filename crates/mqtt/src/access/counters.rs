@@ -41,10 +41,14 @@ pub enum Refused {
     PublishDenied,
     /// A publish beyond the client's rate.
     PublishRate,
+    /// A connection behind the front that ended before it sent a CONNECT that could be judged.
+    NoConnect,
+    /// A connected client that was closed for a packet against the protocol.
+    Malformed,
 }
 
 /// How many reasons there are.
-const REASONS: usize = 18;
+const REASONS: usize = 20;
 /// Every reason, with what it is about and its name in metrics and logs.
 const TABLE: [(Refused, &str, &str); REASONS] = [
     (Refused::Credentials, "connect", "credentials"),
@@ -65,6 +69,8 @@ const TABLE: [(Refused, &str, &str); REASONS] = [
     (Refused::SubscribeQuota, "subscribe", "quota"),
     (Refused::PublishDenied, "publish", "denied"),
     (Refused::PublishRate, "publish", "rate"),
+    (Refused::NoConnect, "connect", "malformed"),
+    (Refused::Malformed, "packet", "malformed"),
 ];
 
 impl Refused {
@@ -85,7 +91,7 @@ impl Refused {
 /// What was counted since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessReport {
-    /// What was refused: "connect", "subscribe" or "publish"; the reason; how often.
+    /// What was refused: "connect", "subscribe", "publish" or "packet"; the reason; how often.
     pub refused: Vec<(&'static str, &'static str, u64)>,
     /// Connections that were closed because their right to be there ended.
     pub closed: u64,

@@ -149,11 +149,24 @@ impl Doorman {
         Some((link, Some(peer), address))
     }
 
+    /// A client has sent a CONNECT that somebody else refuses.
+    pub(super) fn judged(&self, id: &Id) {
+        if let Some((_, Some(peer), _)) = self.address(id) {
+            peer.judge();
+        }
+    }
+
     async fn admit(&self, client: &ConnectInfo) -> Result<(), Refused> {
         let (link, peer, address) = self.address(client.id()).ok_or(Refused::Stranger)?;
+        if let Some(peer) = &peer {
+            peer.judge();
+        }
         let client_id: &str = client.client_id();
         if client_id.is_empty() || client_id.len() > CLIENT_ID_BYTES_MAX || client_id.chars().any(char::is_control) {
             return Err(Refused::ClientId);
+        }
+        if !are_credentials(client) {
+            return Err(Refused::Credentials);
         }
         let attempt = Attempt {
             client_id,
@@ -460,6 +473,13 @@ impl Doorman {
     fn by_name(&self, client_id: &str) -> Id {
         Id::new(self.scx.node.id(), 0, None, None, client_id.to_owned().into(), None)
     }
+}
+
+/// Whether name and password are what the protocol allows, which rmqtt does not look at: no NUL in a name (1.5.3 of
+/// MQTT 3.1.1, 1.5.4 of MQTT 5), and in MQTT 3.1.1 no password without a name (3.1.2.9).
+fn are_credentials(client: &ConnectInfo) -> bool {
+    let nameless = matches!(client, ConnectInfo::V3(..)) && client.username().is_none() && client.password().is_some();
+    !nameless && !client.username().is_some_and(|name| name.contains('\0'))
 }
 
 /// Whether `who` may have this client id, as far as links go.

@@ -9,6 +9,7 @@
 //!   machine that connects to the inner listener by itself is a stranger and refused.
 //! - TLS handshake and CONNECT have [`HANDSHAKE_TIMEOUT`] together. Who has not been admitted then is cut off.
 //! - An announcement ends before its socket does, so an address never stands for two connections.
+//! - A connection that said something and ended without a CONNECT is counted.
 //!
 //! ```text
 //! client ══TLS══▶ accept ─▶ rate, room ─▶ handshake ─▶ announce (address, certificate) ─▶ ═══ 127.0.0.1 ═══▶ rmqtt ─▶ doorman
@@ -48,10 +49,29 @@ pub(super) struct Peer {
     pub(super) address: SocketAddr,
     /// What it showed.
     pub(super) certificate: Option<Arc<Certificate>>,
+    /// The client has sent something.
+    spoke: AtomicBool,
+    /// It was a CONNECT, which the doorman judged.
+    judged: AtomicBool,
     admitted: AtomicBool,
 }
 
 impl Peer {
+    fn new(address: SocketAddr, certificate: Option<Arc<Certificate>>) -> Self {
+        let no = || AtomicBool::new(false);
+        Self { address, certificate, spoke: no(), judged: no(), admitted: no() }
+    }
+
+    /// The client has sent a CONNECT, whatever becomes of it.
+    pub(super) fn judge(&self) {
+        self.judged.store(true, Ordering::Relaxed);
+    }
+
+    /// The client has said something, and none of it was a CONNECT.
+    fn babbled(&self) -> bool {
+        self.spoke.load(Ordering::Relaxed) && !self.judged.load(Ordering::Relaxed)
+    }
+
     /// The client is somebody.
     pub(super) fn admit(&self) {
         self.admitted.store(true, Ordering::Relaxed);
@@ -214,11 +234,13 @@ impl Front {
                 return;
             }
         };
-        let peer = Arc::new(Peer { address, certificate, admitted: AtomicBool::new(false) });
+        let peer = Arc::new(Peer::new(address, certificate));
         // Nothing has been sent yet, so rmqtt cannot have asked who this is.
         let announced = self.peers.announce(ours, peer.clone());
         if !carry(client, &mut broker, &peer, deadline, self.stop.clone()).await {
             self.refuse(address, Refused::Handshake, "no CONNECT in time");
+        } else if peer.babbled() && !*self.stop.borrow() {
+            self.refuse(address, Refused::NoConnect, "what was sent is no CONNECT");
         }
         drop(announced);
         drop(broker);
@@ -232,8 +254,9 @@ where
 {
     let (from_client, to_client) = tokio::io::split(client);
     let (from_broker, to_broker) = broker.split();
-    let mut up = pin!(copy(from_client, to_broker));
-    let mut down = pin!(copy(from_broker, to_client));
+    let answered = AtomicBool::new(false);
+    let mut up = pin!(copy(from_client, to_broker, &peer.spoke));
+    let mut down = pin!(copy(from_broker, to_client, &answered));
     let late = async {
         sleep_until(deadline).await;
         if peer.admitted.load(Ordering::Relaxed) {
@@ -260,8 +283,8 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stopped| *stopped).await;
 }
 
-/// Carries bytes until the end or an error, then closes the far side.
-async fn copy<R, W>(mut from: R, mut to: W)
+/// Carries bytes until the end or an error, then closes the far side. `some` becomes true with the first byte.
+async fn copy<R, W>(mut from: R, mut to: W, some: &AtomicBool)
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -269,6 +292,7 @@ where
     let mut chunk = vec![0; CHUNK_BYTES];
     while let Ok(bytes @ 1..) = from.read(&mut chunk).await {
         let Some(read) = chunk.get(..bytes) else { break };
+        some.store(true, Ordering::Relaxed);
         if to.write_all(read).await.is_err() || to.flush().await.is_err() {
             break;
         }
@@ -285,10 +309,20 @@ mod tests {
     fn an_announcement_ends_with_its_guard() {
         let peers = Peers::default();
         let address: SocketAddr = "127.0.0.1:5".parse().unwrap();
-        let peer = Arc::new(Peer { address, certificate: None, admitted: AtomicBool::new(false) });
+        let peer = Arc::new(Peer::new(address, None));
         let announced = peers.announce(address, peer);
         assert!(peers.get(&address).is_some());
         drop(announced);
         assert!(peers.get(&address).is_none());
+    }
+
+    #[test]
+    fn who_speaks_and_is_not_judged_has_babbled() {
+        let peer = Peer::new("127.0.0.1:5".parse().unwrap(), None);
+        assert!(!peer.babbled(), "a look at the port is none");
+        peer.spoke.store(true, Ordering::Relaxed);
+        assert!(peer.babbled());
+        peer.judge();
+        assert!(!peer.babbled());
     }
 }

@@ -6,7 +6,7 @@
 //! | check a subscription | whether the client may read it, and has room for it |
 //! | check a publish (before PUBACK, PUBREC, routing) | see the next table; the reading is on the disk before we answer |
 //! | publish of a will | recorded; one whose client lost its right is turned to a topic that nobody reads |
-//! | connected, disconnected, terminated | counted, for the stop; told to the doorman |
+//! | connected, disconnected, terminated | counted, for the stop; told to the doorman; a fault of the client is counted |
 //!
 //! | verdict | MQTT 5 | MQTT 3.1.1 | routed |
 //! |---|---|---|---|
@@ -17,12 +17,14 @@
 //! | beyond the client's rate | 0x97 quota exceeded | waits, then connection closed | no |
 //! | too large | 0x83, with the reason | connection closed | no |
 //! | cannot be stored now | 0x97 quota exceeded | connection closed, so that it is sent again | no |
+//! | against the protocol (`faults.rs`) | connection closed | connection closed | no |
 //!
 //! MQTT 3.1.1 has no negative PUBACK. Whatever is not closed is acknowledged, so what must not be believed to be kept
 //! closes the connection. At QoS 0 nobody waits for an answer: only a topic that is not allowed closes.
 
 use super::doorman::{Doorman, Session};
-use crate::access::{Admission, Verdict as Permission};
+use super::faults::{fault, is_fault};
+use crate::access::{Admission, Refused, Verdict as Permission};
 use crate::broker::{Relay, TOPIC_BYTES_MAX};
 use crate::ingress::{self, Ingress, Outcome, Refusal};
 use crate::log::AppendError;
@@ -81,6 +83,8 @@ enum Verdict {
     Settle(PublishAckReason, String),
     /// Do not acknowledge; `always`: close a 3.1.1 connection even at QoS 0.
     Refuse { code: PublishAckReason, why: String, always: bool },
+    /// Close the connection, whatever it speaks: no packet of the protocol is like this.
+    Close(&'static str),
 }
 
 impl Gate {
@@ -123,12 +127,22 @@ impl Gate {
         authority.bars_any() && matches!(topic.parse::<Topic>(), Ok(Topic::Device(device)) if authority.is_barred(&device.device))
     }
 
+    /// A client sent what the protocol forbids. What exactly is not logged: it may hold a password.
+    fn malformed(&self, client: &str) {
+        self.doorman.counters().refused(Refused::Malformed);
+        tracing::info!(%client, reason = Refused::Malformed.reason(), "connection closed: a packet against the protocol");
+    }
+
     /// What becomes of a client's publish.
     async fn judge(&self, from: &Id, publish: &Publish, mqtt5: bool) -> Verdict {
         let Some(session) = self.doorman.session(from) else {
             let why = "the right to be connected has ended".to_string();
             return Verdict::Refuse { code: PublishAckReason::NotAuthorized, why, always: true };
         };
+        if let Some(why) = fault(publish) {
+            self.malformed(&from.client_id);
+            return Verdict::Close(why);
+        }
         if !self.doorman.within_rate(&session, publish.payload.len(), mqtt5).await {
             let why = "more publishes or bytes in a second than this broker allows a client".to_string();
             return Verdict::Refuse { code: PublishAckReason::QuotaExceeded, why, always: false };
@@ -150,6 +164,7 @@ impl Gate {
     async fn take(&self, who: &Admission, session: Option<&Session>, client: &str, publish: &Publish) -> Verdict {
         let topic: &str = &publish.topic;
         if topic.len() > TOPIC_BYTES_MAX {
+            self.doorman.denied(session, &topic.chars().take(TOPIC_BYTES_MAX).collect::<String>());
             let why = format!("the topic has {} bytes, the limit is {TOPIC_BYTES_MAX}", topic.len());
             return Verdict::Refuse { code: PublishAckReason::TopicNameInvalid, why, always: true };
         }
@@ -220,6 +235,7 @@ fn answer(verdict: Verdict, qos: QoS, mqtt5: bool) -> PublishAclResult {
             let close = !mqtt5 && (always || qos != QoS::AtMostOnce);
             PublishResult::reason_code(code, Some(why.into()), close)
         }
+        Verdict::Close(why) => PublishResult::reason_code(PublishAckReason::TopicNameInvalid, Some(why.into()), true),
     })
 }
 
@@ -314,7 +330,10 @@ impl Handler for Hooks {
                 }
                 (true, result)
             }
-            Parameter::ClientDisconnected(session, _) => {
+            Parameter::ClientDisconnected(session, reason) => {
+                if is_fault(reason) {
+                    self.gate.malformed(&session.id.client_id);
+                }
                 self.gate.clients.fetch_sub(1, Ordering::Relaxed);
                 self.gate.doorman.disconnected(&session.id);
                 (true, result)
@@ -345,6 +364,8 @@ mod tests {
             (refuse(false), QoS::AtLeastOnce, false, false, true),
             (refuse(false), QoS::AtMostOnce, false, false, false),
             (refuse(true), QoS::AtMostOnce, false, false, true),
+            (Verdict::Close("no topic"), QoS::AtLeastOnce, true, false, true),
+            (Verdict::Close("no topic"), QoS::AtMostOnce, false, false, true),
         ] {
             let told = format!("{verdict:?} at {qos:?}, MQTT 5: {mqtt5}");
             let answer = answer(verdict, qos, mqtt5);

@@ -368,6 +368,7 @@ impl Handler for Links {
         match parameter {
             Parameter::ClientAuthenticate(client) => {
                 if let Err(why) = self.admit(client) {
+                    self.doorman.judged(client.id());
                     tracing::warn!(client = %client.client_id(), address = ?client.ipaddress(), %why, "a link was refused");
                     return (false, Some(HookResult::AuthResult(AuthResult::NotAuthorized)));
                 }

@@ -31,7 +31,7 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
     Filter, Packet, PubAckReason, Publish, PublishProperties, RetainForwardRule, SubscribeReasonCode, UnsubAckReason,
 };
-use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -149,7 +149,7 @@ impl Uplink {
     async fn connection(&mut self) -> End {
         let mut options = self.options.clone();
         options.set_clean_start(!self.tiers.parent_is_foreign());
-        let (client, mut events) = AsyncClient::new(options, REQUESTS_MAX);
+        let (client, events) = AsyncClient::new(options, REQUESTS_MAX);
         let shared = Arc::new(Connection {
             tiers: self.tiers.clone(),
             subscribers: self.subscribers.clone(),
@@ -160,10 +160,20 @@ impl Uplink {
             greeted: Notify::new(),
         });
         let (turns, queue) = mpsc::channel(usize::from(DOWN_WINDOW) + 1);
+        let settling = tokio::spawn(settle(shared.clone(), queue));
+        let end = self.converse(shared, events, turns).await;
+        // What was taken counts as seen, so it reaches the clients here, though nobody is left to be told that it did.
+        if let Err(error) = settling.await {
+            tracing::error!(%error, "what came down was not handed on");
+        }
+        end
+    }
+
+    /// Says and hears what there is, until the connection ends. Nothing comes down after it.
+    async fn converse(&mut self, shared: Arc<Connection>, mut events: EventLoop, turns: mpsc::Sender<Turn>) -> End {
         let (answers, answered) = mpsc::channel(1);
         // Tasks end with the connection: dropping the set aborts them.
         let mut tasks = JoinSet::new();
-        tasks.spawn(settle(shared.clone(), queue));
         let mut waiting = Some(answered);
         loop {
             // The poll is cancelled only to end the connection: otherwise it could lose what it is about to send.
@@ -198,7 +208,7 @@ impl Uplink {
                 }
                 Ok(Event::Outgoing(Outgoing::Publish(id))) => shared.flight.sent(id),
                 Ok(_) => {}
-                Err(error) => return End::Lost(error.to_string()),
+                Err(error) => return End::Lost(lost(&error)),
             }
         }
     }
@@ -211,6 +221,16 @@ impl Uplink {
             let _ = tokio::time::timeout(Duration::from_millis(500), gone).await;
         }
         End::Stopped
+    }
+}
+
+/// Why a connection could not be made, or broke.
+fn lost(error: &ConnectionError) -> String {
+    match error {
+        ConnectionError::Tls(_) => {
+            format!("{error}; see that tier.ca vouches for the parent's certificate, and that it is for the host in tier.parent")
+        }
+        error => error.to_string(),
     }
 }
 
@@ -378,7 +398,8 @@ const fn level(qos: QoS) -> u8 {
     }
 }
 
-/// Gives what came down to the clients here and acknowledges it, in order.
+/// Gives what came down to the clients here and acknowledges it, in order. Goes on to the last turn when the connection has
+/// ended.
 async fn settle(shared: Arc<Connection>, mut turns: mpsc::Receiver<Turn>) {
     while let Some(Turn { receipt, delivery, durable }) = turns.recv().await {
         if let Some(durable) = durable
@@ -389,8 +410,70 @@ async fn settle(shared: Arc<Connection>, mut turns: mpsc::Receiver<Turn>) {
         if let Some(delivery) = delivery {
             shared.subscribers.deliver(delivery).await;
         }
-        if shared.client.ack(&receipt).await.is_err() {
-            return;
+        // It fails only when the connection has ended: then the parent sends it again, and hears that it was seen.
+        let _ = shared.client.ack(&receipt).await;
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::Parent;
+    use super::super::passport::Passport;
+    use super::*;
+    use crate::spool::SpoolConfig;
+
+    /// The id of the broker above.
+    const CENTRAL: &str = "00000000000000aa";
+
+    /// Notes what the clients here get.
+    #[derive(Default)]
+    struct Clients(std::sync::Mutex<Vec<Vec<u8>>>);
+
+    #[async_trait::async_trait]
+    impl Subscribers for Clients {
+        async fn deliver(&self, delivery: Delivery) {
+            crate::client::lock(&self.0).push(delivery.payload);
         }
+    }
+
+    /// TIER-10: publishes that came down were counted as seen, waited for their turn when the link broke, and were
+    /// dropped with the connection. Sent again, they passed for repetitions: the clients here never got them.
+    #[tokio::test]
+    async fn what_was_taken_is_handed_on_when_the_link_breaks() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = super::super::TierConfig {
+            scope: "agg1/loc1".parse().unwrap(),
+            member: None,
+            parent: Some(Parent { url: "mqtt://127.0.0.1:1".parse().unwrap(), login: None, tls: None }),
+            children: Vec::new(),
+            up: Vec::new(),
+            down: Vec::new(),
+            spool: dir.path().join("spool"),
+            limits: SpoolConfig::default(),
+        };
+        let tiers = Arc::new(Tiers::open(config).unwrap());
+        let clients = Arc::new(Clients::default());
+        let (client, events) = AsyncClient::new(MqttOptions::new("link", "127.0.0.1", 1), 1);
+        let shared = Arc::new(Connection {
+            tiers: tiers.clone(),
+            subscribers: clients.clone(),
+            client,
+            flight: Flight::new(0),
+            trouble: std::sync::Mutex::new(None),
+            retreat: Notify::new(),
+            greeted: Notify::new(),
+        });
+        let (turns, queue) = mpsc::channel(8);
+        for n in 1..=3u8 {
+            let (topic, payload, user_properties) =
+                properties(Passport::new(CENTRAL, n.into(), 1).leave(CENTRAL, "root/fog/agg2/d/sense/t", &[n], &[], None));
+            let properties = Some(PublishProperties { user_properties, ..PublishProperties::default() });
+            let publish = Publish { pkid: n.into(), properties, ..Publish::new(topic, QoS::AtLeastOnce, payload, None) };
+            take(&shared, &turns, publish).await;
+        }
+        drop((events, turns)); // the link breaks before anything is settled
+        settle(shared, queue).await;
+        assert_eq!(*crate::client::lock(&clients.0), [[1], [2], [3]]);
     }
 }

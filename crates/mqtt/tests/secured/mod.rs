@@ -53,11 +53,17 @@ impl Ca {
 
     /// A certificate for `name`, valid until the end of the year `until`.
     pub fn certify(&self, name: &str, serial: u64, until: i32) -> Pair {
+        self.certify_between(name, serial, 1975, until)
+    }
+
+    /// A certificate for `name`, valid from the beginning of the year `from` until the end of the year `until`.
+    pub fn certify_between(&self, name: &str, serial: u64, from: i32, until: i32) -> Pair {
         let mut params = CertificateParams::new(vec!["localhost".to_string(), "127.0.0.1".to_string()]).unwrap();
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.serial_number = Some(serial.into());
+        params.not_before = rcgen::date_time_ymd(from, 1, 1);
         params.not_after = rcgen::date_time_ymd(until, 12, 31);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();

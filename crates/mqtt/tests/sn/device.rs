@@ -1,7 +1,8 @@
 //! A site with a gateway, and a device that speaks MQTT-SN on a socket of its own.
 
+use mqtt::access::{Role, UserEntry, UserFile, hash_password};
 use mqtt::sn::{self, Gateway, GatewayConfig};
-use mqtt::{Broker, EmbeddedConfig, Ingress, LogConfig, Security, SiteLog, embedded};
+use mqtt::{AccessConfig, Anonymous, Broker, EmbeddedConfig, Ingress, LogConfig, Security, SiteLog, embedded};
 use protocol::sn::{Connect, Frame, PROTOCOL_ID, Packet, Publish, Qos, ReturnCode, Subscribe, TopicFilter, TopicRef};
 use protocol::{Name, Value};
 use std::net::SocketAddr;
@@ -49,6 +50,10 @@ pub fn config(broker: &str) -> GatewayConfig {
 }
 
 pub async fn start_broker(dir: &TempDir, bind: &str) -> (SiteLog, Arc<dyn Broker>) {
+    start_secured(dir, bind, Security::default()).await
+}
+
+async fn start_secured(dir: &TempDir, bind: &str, security: Security) -> (SiteLog, Arc<dyn Broker>) {
     let log = patiently("the log to be free", async {
         loop {
             match SiteLog::open(dir.path(), LogConfig::default()) {
@@ -63,7 +68,7 @@ pub async fn start_broker(dir: &TempDir, bind: &str) -> (SiteLog, Arc<dyn Broker
     let ingress = Arc::new(Ingress::new(site.clone(), log.clone()));
     let (on_active, _) = mpsc::channel(4);
     let broker = EmbeddedConfig { bind: bind.parse().unwrap(), site, on_active: Some(on_active) };
-    (log, embedded::start(broker, Security::default(), None, ingress).await.unwrap())
+    (log, embedded::start(broker, security, None, ingress).await.unwrap())
 }
 
 impl Site {
@@ -76,6 +81,21 @@ impl Site {
         let (log, broker) = start_broker(&dir, "127.0.0.1:0").await;
         let mut config = config(&broker.address());
         change(&mut config);
+        let gateway = sn::start(config).await.unwrap();
+        Self { dir, log, broker, gateway }
+    }
+
+    /// A broker that asks for credentials: the gateway logs in as the user `gw`.
+    pub async fn guarded() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let users = dir.path().join("users.toml");
+        let password = Some(hash_password(b"gw").unwrap());
+        let user = UserEntry { name: "gw".into(), role: Role::Gateway, password, ..UserEntry::default() };
+        UserFile { users: vec![user], ..UserFile::default() }.save(&users).unwrap();
+        let access = AccessConfig { anonymous: Anonymous::Refuse, users: Some(users), ..AccessConfig::default() };
+        let (log, broker) = start_secured(&dir, "127.0.0.1:0", Security { access, ..Security::default() }).await;
+        let mut config = config(&broker.address());
+        config.credentials = mqtt::Credentials { user: Some("gw".into()), password: Some("gw".into()), ..mqtt::Credentials::default() };
         let gateway = sn::start(config).await.unwrap();
         Self { dir, log, broker, gateway }
     }
