@@ -88,6 +88,25 @@ pub fn read(topic: &DeviceTopic, payload: &[u8], arrival_us: u64) -> Result<Told
     told_apart(topic, payload, arrival_us, BadTime::Refuse)
 }
 
+/// The signed reading that `payload` is, whatever else its topic's payloads are; `None` if it is none. An object is one
+/// only if it is whole, so that documents of another kind may have the same labels. `arrival_us`: when it arrived, in
+/// microseconds since 1970.
+///
+/// # Errors
+/// [`Malformed`] if it says that it is signed and breaks a rule of this module.
+pub fn signed(payload: &[u8], arrival_us: u64) -> Option<Result<SignedReading, Malformed>> {
+    if let Err(why) = bounded(payload) {
+        return Some(Err(why));
+    }
+    if SignedReading::is_envelope(payload) {
+        return Some(signed::envelope(payload, arrival_us));
+    }
+    match payload.trim_ascii_start().first() {
+        Some(b'{') => signed::whole_object(payload, arrival_us),
+        _ => None,
+    }
+}
+
 /// Checks that there is something to look at, and not too much of it.
 pub(crate) fn bounded(payload: &[u8]) -> Result<(), Malformed> {
     if payload.is_empty() {

@@ -32,6 +32,15 @@ pub(crate) fn object(payload: &[u8], arrival_us: u64) -> Option<Result<SignedRea
     Some(signed.and_then(|signed| timely(signed, arrival_us)))
 }
 
+/// The signed reading in an object that has every label of one and no others; `None` for any other object.
+pub(crate) fn whole_object(payload: &[u8], arrival_us: u64) -> Option<Result<SignedReading, Malformed>> {
+    if !payload.windows(SIGNATURE_LABEL.len()).any(|w| w == SIGNATURE_LABEL) {
+        return None;
+    }
+    let signed = serde_json::from_slice::<Signed>(payload).ok()?;
+    Some(signed.resolve().and_then(|signed| timely(signed, arrival_us)))
+}
+
 impl Signed {
     fn resolve(self) -> Result<SignedReading, Malformed> {
         // what was signed stays as it is, also an empty unit

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation, missing_docs)]
 
 use edge::fog::{Fog, Outcome, Refused, SnapshotError};
-use protocol::{Reading, Value};
+use protocol::{DeviceSignature, PublicKey, Reading, Signature, Value};
 
 const SECOND_US: u64 = 1_000_000;
 /// 2023-11-14T22:14:00Z: a whole minute, and an even one.
@@ -481,4 +481,60 @@ fn fog_36_an_expression_cannot_run_away() {
     let deep = format!("[[pipeline]]\nname = \"p\"\nmatch = \"plant/+/sense/+\"\n{}", sum(240));
     let why = Fog::load(&deep, "pipelines.toml").unwrap_err().to_string();
     assert!(why.starts_with("pipelines.toml:6:") && why.contains("complex"), "{why}");
+}
+
+/// Of many windows that are due, a caller takes as many as it likes at a time.
+#[test]
+fn fog_49_a_tick_may_be_taken_in_parts() {
+    let stages = "[[pipeline.stage]]\ndo = \"window\"\nsize_s = 60\nemit = \"count\"\n";
+    let of = |n: usize| Reading { topic: format!("plant/d{n}/sense/x").parse().unwrap(), ..reading("x", 1.0, 1.0) };
+    let (mut whole, mut parts) = (fog(stages), fog(stages));
+    (0..5).for_each(|n| drop((one(&mut whole, &of(n)), one(&mut parts, &of(n)))));
+    let mut told = Vec::new();
+    for left in [5, 3, 1] {
+        assert_eq!((parts.open_windows(), parts.next_tick_us()), (left, Some(us(60.0))));
+        told.extend(parts.tick_some(us(60.0), 2).derived);
+    }
+    assert_eq!((parts.open_windows(), parts.next_tick_us()), (0, None));
+    assert_eq!(told, whole.tick(us(60.0)).derived);
+}
+
+/// Pipelines that stay as they are take their state along; of those that go, windows are told as they are.
+#[test]
+fn fog_46_what_is_unchanged_goes_on() {
+    const POWER: &str = "[[pipeline]]\nname = \"power\"\nmatch = \"plant/+/sense/power\"\n[[pipeline.stage]]\ndo = \"window\"\nsize_s = 60\nemit = \"sum\"\n";
+    const HEAT: &str = "[[pipeline]]\nname = \"heat\"\nmatch = \"plant/+/sense/heat\"\n[[pipeline.stage]]\ndo = \"filter\"\ndeadband = 1\n[[pipeline.stage]]\ndo = \"window\"\nsize_s = 60\nemit = \"sum\"\n[[pipeline.stage]]\ndo = \"enrich\"\ndata_type = \"heat.twice\"\nexpression = \"s * 2\"\ninputs = { s = \"heat.sum\" }\n";
+    let load = |text: &str| Fog::load(text, "pipelines.toml").unwrap();
+    let mut older = load(&format!("{HEAT}{POWER}"));
+    for (second, number) in [(0.0, 1.0), (1.0, 2.0)] {
+        one(&mut older, &reading("power", second, number));
+        one(&mut older, &reading("heat", second, 10.0 * number));
+    }
+    // only comments and places differ: nothing goes
+    assert!(older.outdated_by(&load(&format!("# power first\n{POWER}{HEAT}"))).is_empty());
+    let mut newer = load(&format!("{POWER}{}", HEAT.replace("deadband = 1", "deadband = 2")));
+    let gone = older.outdated_by(&newer);
+    assert_eq!(gone, [0, 1, 2]);
+    let (outcome, more) = older.close_some(&gone, us(2.0), 10);
+    assert_eq!((derived(&outcome), more), (vec!["heat.sum 0 30".to_owned(), "heat.twice 0 60".to_owned()], false));
+    assert_eq!(derived(&older.close_some(&gone, us(2.0), 10).0), Vec::<String>::new(), "they are told once");
+    newer.adopt(&older);
+    assert_eq!(newer.open_windows(), 1);
+    one(&mut newer, &reading("heat", 2.0, 20.5));
+    assert_eq!(derived(&one(&mut newer, &reading("power", 60.0, 0.0))), ["power.sum 0 3"]);
+    assert_eq!(derived(&one(&mut newer, &reading("heat", 60.0, 0.0))), ["heat.sum 0 20.5", "heat.twice 0 41"]);
+}
+
+/// A signature is of what the device signed: whoever changes a reading takes it off.
+#[test]
+fn fog_50_a_changed_reading_bears_no_signature() {
+    let by = DeviceSignature { key: PublicKey([1; 32]), signature: Signature([2; 64]) };
+    let signed = Reading { unit: Some("V".into()), sequence: Some(7), signed: Some(by), ..reading("x", 0.0, 5.0) };
+    let mut same =
+        fog("[[pipeline.stage]]\ndo = \"normalise\"\nunit = \"V\"\nduplicates = 4\n[[pipeline.stage]]\ndo = \"filter\"\ndeadband = 1\n");
+    assert_eq!(one(&mut same, &signed).accepted, std::slice::from_ref(&signed));
+    let mut other = fog("[[pipeline.stage]]\ndo = \"normalise\"\nunit = \"mV\"\n");
+    let outcome = one(&mut other, &signed);
+    let changed = Reading { unit: Some("mV".into()), value: Value::Number(5000.0), signed: None, ..signed };
+    assert_eq!((outcome.accepted, outcome.derived), (Vec::new(), vec![changed]));
 }

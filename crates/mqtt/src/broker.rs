@@ -85,6 +85,10 @@ pub trait Broker: Send + Sync {
     /// [`BrokerError::Publish`] if the topic, the size or the `qos` is not allowed, or the broker has stopped.
     async fn publish(&self, topic: &str, payload: Vec<u8>, qos: u8, retain: bool) -> Result<(), BrokerError>;
 
+    /// Hands copies (`root/fog/x`, `rejected`; topic and payload) to subscribers, as after a publish of a device: without
+    /// waiting, and without a trace if too many wait or it has stopped.
+    fn relay(&self, copies: Vec<(String, Vec<u8>)>);
+
     /// Where clients reach it, such as `mqtt://127.0.0.1:1883`.
     fn address(&self) -> String;
 
@@ -137,6 +141,7 @@ pub trait Broker: Send + Sync {
 pub(crate) type RelayedCopy = (String, Vec<u8>);
 
 /// The queue between the ingress and the task that publishes its copies.
+#[derive(Clone)]
 pub(crate) struct Relay {
     queue: mpsc::Sender<RelayedCopy>,
     dropped: Arc<AtomicU64>,

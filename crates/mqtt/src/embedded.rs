@@ -199,7 +199,7 @@ pub async fn start(
     let site = config.site.clone();
     let doorman = Arc::new(Doorman::new(site, scx.clone(), authority, tls.clone(), peers.clone(), security.limits.clone()));
     let (relay, copies, dropped) = Relay::new();
-    let gate = Arc::new(Gate::new(config.site.clone(), doorman.clone(), ingress, relay, config.on_active));
+    let gate = Arc::new(Gate::new(config.site.clone(), doorman.clone(), ingress, relay.clone(), config.on_active));
     let tiers = tier.as_ref().map(|(tiers, _)| tiers.clone());
     Hooks::new(gate.clone(), tiers.clone()).install(&scx).await;
     let tier = match tier {
@@ -224,6 +224,7 @@ pub async fn start(
         scx,
         gate,
         doorman,
+        relay,
         keeper,
         address,
         addresses,
@@ -391,6 +392,7 @@ struct Embedded {
     scx: ServerContext,
     gate: Arc<Gate>,
     doorman: Arc<Doorman>,
+    relay: Relay,
     keeper: Arc<Keeper>,
     address: SocketAddr,
     addresses: Vec<String>,
@@ -419,6 +421,10 @@ impl Broker for Embedded {
         let qos = quality(qos);
         let failed = |e: rmqtt::Error| BrokerError::Engine { what: "publish", why: format!("{e:#}") };
         inject(&self.scx, topic, payload, qos, retain).await.map_err(failed)
+    }
+
+    fn relay(&self, copies: Vec<(String, Vec<u8>)>) {
+        self.relay.offer(copies);
     }
 
     fn address(&self) -> String {

@@ -59,7 +59,7 @@ pub async fn start(config: ExternalConfig, ingress: Arc<Ingress>) -> Result<Arc<
     let publisher = Arc::new(Publisher::connect(&config.url, &format!("{}-out", config.client_id)).await?);
 
     let (relay, copies, dropped) = Relay::new();
-    let desk = Desk::new(config.client_id, config.site, ingress, relay, config.on_active);
+    let desk = Desk::new(config.client_id, config.site, ingress, relay.clone(), config.on_active);
     let (stop, stopping) = watch::channel(false);
     let (connected, connection) = watch::channel(false);
     let (ready, subscribed) = oneshot::channel();
@@ -68,6 +68,7 @@ pub async fn start(config: ExternalConfig, ingress: Arc<Ingress>) -> Result<Arc<
     let broker = External {
         url: url.to_string(),
         publisher: publisher.clone(),
+        relay,
         dropped,
         connection,
         stop,
@@ -99,6 +100,7 @@ async fn carry(publisher: Arc<Publisher>, mut copies: mpsc::Receiver<RelayedCopy
 struct External {
     url: String,
     publisher: Arc<Publisher>,
+    relay: Relay,
     dropped: Arc<AtomicU64>,
     connection: watch::Receiver<bool>,
     stop: watch::Sender<bool>,
@@ -118,6 +120,10 @@ impl Broker for External {
                 Err(PublishError::NotAcknowledged { left: 1, after_ms, why: why.to_string() }.into())
             }
         }
+    }
+
+    fn relay(&self, copies: Vec<(String, Vec<u8>)>) {
+        self.relay.offer(copies);
     }
 
     fn address(&self) -> String {

@@ -7,6 +7,8 @@
 //! - A QoS 1 or 2 publish has an origin: the hash of client, packet id, topic and bytes. With DUP set it is a
 //!   redelivery if its origin was stored lately.
 //! - What a device's registration asks of its readings is checked first ([`crate::identity`]).
+//! - With a parser of its own ([`Ingress::with_parser`]) it keeps what arrived as it is, for somebody who processes it
+//!   later: then nothing is handed to subscribers here but rejections.
 //! - Arrivals have strictly ascending times, so that two equal values without a time of their own stay two
 //!   readings.
 //!
@@ -20,6 +22,8 @@ use crate::identity::{Believed, Identities};
 use crate::log::{AppendError, Appended, Entry, SiteLog};
 use edge::payload::{self, Malformed, PAYLOAD_BYTES_MAX, Told};
 use protocol::{DeviceTopic, Id, Name, Reading, Topic};
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 use thiserror::Error;
@@ -128,12 +132,16 @@ pub struct IngressCounters {
 /// Time between two warnings that publishes are refused.
 const WARN_INTERVAL_US: u64 = 10_000_000;
 
+/// Reads what a payload tells that nobody signed: topic, payload, and when it arrived in microseconds since 1970. It must not
+/// block.
+pub type Parser = Arc<dyn Fn(&DeviceTopic, &[u8], u64) -> Result<Vec<Reading>, Malformed> + Send + Sync>;
+
 /// Takes the publishes of a site's devices.
-#[derive(Debug)]
 pub struct Ingress {
     site: Name,
     log: SiteLog,
     identities: Option<Identities>,
+    parser: Option<Parser>,
     now_us: fn() -> u64,
     last_arrival_us: AtomicU64,
     accepted: AtomicU64,
@@ -143,6 +151,12 @@ pub struct Ingress {
     readings: AtomicU64,
     /// When the operator was last told that publishes are refused.
     warned_us: AtomicU64,
+}
+
+impl fmt::Debug for Ingress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ingress").field("site", &self.site).field("log", &self.log).finish_non_exhaustive()
+    }
 }
 
 impl Ingress {
@@ -160,6 +174,7 @@ impl Ingress {
             site,
             log,
             identities: None,
+            parser: None,
             now_us,
             last_arrival_us: zero(),
             accepted: zero(),
@@ -175,6 +190,22 @@ impl Ingress {
     #[must_use]
     pub fn with_identities(self, identities: Identities) -> Self {
         Self { identities: Some(identities), ..self }
+    }
+
+    /// The same, for a log of what is to be processed later: payloads that nobody signed are read by `parser`, and what is
+    /// stored is not handed to subscribers.
+    #[must_use]
+    pub fn with_parser(self, parser: Parser) -> Self {
+        Self { parser: Some(parser), ..self }
+    }
+
+    /// What the broker publishes after this outcome of a publish: topics and payloads.
+    #[must_use]
+    pub fn copies(&self, outcome: &Outcome) -> Vec<(String, Vec<u8>)> {
+        match outcome {
+            Outcome::Stored { .. } if self.parser.is_some() => Vec::new(),
+            outcome => outcome.republish(&self.site),
+        }
     }
 
     /// What devices are believed by, if they are asked for anything.
@@ -233,7 +264,7 @@ impl Ingress {
         if bytes > PAYLOAD_BYTES_MAX {
             return Err(Refusal::TooLarge { bytes, limit_bytes: PAYLOAD_BYTES_MAX });
         }
-        let told = payload::read(&topic, publish.payload, self.arrival_us()).map_err(|why| why.to_string());
+        let told = self.told(&topic, publish.payload).map_err(|why| why.to_string());
         let (readings, number) = match told.and_then(|told| self.believed(&topic, told, publish.dup)) {
             Ok(Believed::Plain(readings)) => (readings, None),
             Ok(Believed::Signed(reading, number)) => (vec![*reading], Some(number)),
@@ -253,6 +284,16 @@ impl Ingress {
             Appended::Stored { first_offset, fresh } => Outcome::Stored { first_offset, readings: fresh },
             Appended::Duplicate => Outcome::Duplicate,
         })
+    }
+
+    /// What a payload tells. Whether it is signed does not depend on the parser.
+    fn told(&self, topic: &DeviceTopic, payload: &[u8]) -> Result<Told, Malformed> {
+        let arrival_us = self.arrival_us();
+        let Some(parser) = &self.parser else { return payload::read(topic, payload, arrival_us) };
+        match payload::signed(payload, arrival_us) {
+            Some(signed) => signed.map(Told::Signed),
+            None => parser(topic, payload, arrival_us).map(Told::Readings),
+        }
     }
 
     /// Whether what a publish tells is to be believed; else why not, in words.

@@ -43,6 +43,6 @@ pub use crate::credentials::{CredentialFiles, Credentials, CredentialsError, Ser
 pub use crate::embedded::{EmbeddedConfig, Listeners, Security, TlsFiles};
 pub use crate::external::ExternalConfig;
 pub use crate::identity::{Identities, IdentityCounters, Registered, Registry, Unbelievable};
-pub use crate::ingress::{Ingress, IngressCounters, Outcome, Publish, Refusal};
+pub use crate::ingress::{Ingress, IngressCounters, Outcome, Parser, Publish, Refusal};
 pub use crate::log::{AppendError, Appended, Entry, LogConfig, LogError, LogReport, LogStats, SiteLog};
 pub use crate::tiers::{TierConfig, TierError, TierStats};

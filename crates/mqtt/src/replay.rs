@@ -97,6 +97,26 @@ impl Replays {
         }
     }
 
+    /// The numbers of every key that [`Replays::note`] can make again: each key with its greatest number, and as bit `i`
+    /// whether the greatest minus `i` was taken. In the order of the keys.
+    #[must_use]
+    pub fn taken(&self) -> Vec<(PublicKey, u64, u64)> {
+        let state = self.lock();
+        let mut taken: Vec<_> = state.keys.iter().map(|(key, numbers)| (*key, numbers.greatest, numbers.bits)).collect();
+        taken.sort_unstable_by_key(|(key, ..)| *key);
+        taken
+    }
+
+    /// Notes what [`Replays::taken`] gave of one key.
+    pub fn note_all(&self, key: PublicKey, greatest: u64, bits: u64) {
+        // the greatest last: numbers far below it would be too old
+        for behind in (0..WINDOW).rev().filter(|behind| bits & (1u64 << behind) != 0) {
+            if let Some(number) = greatest.checked_sub(behind) {
+                self.note(key, number);
+            }
+        }
+    }
+
     /// How many keys are remembered.
     #[must_use]
     pub fn keys(&self) -> usize {
@@ -183,6 +203,17 @@ mod tests {
         [3, 9, 3].into_iter().for_each(|n| replays.note(KEY, n));
         assert_eq!([3, 9, 4].map(|n| replays.take(KEY, n)), [Taken::Again, Taken::Again, Taken::New]);
         assert_eq!(replays.keys(), 1);
+    }
+
+    #[test]
+    fn what_was_taken_can_be_written_down_and_noted_again() {
+        let replays = Replays::default();
+        [3, 9, 70, 71].into_iter().for_each(|n| replays.note(KEY, n));
+        replays.note(PublicKey([0; 32]), 0);
+        let again = Replays::default();
+        replays.taken().into_iter().for_each(|(key, greatest, bits)| again.note_all(key, greatest, bits));
+        assert_eq!(again.taken(), replays.taken());
+        assert_eq!([9, 70, 71, 8].map(|n| again.take(KEY, n)), [Taken::Again, Taken::Again, Taken::Again, Taken::New]);
     }
 
     #[test]

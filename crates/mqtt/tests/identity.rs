@@ -1,10 +1,11 @@
 //! Who is believed: DEV-13 to DEV-19 of `docs/spec/devices.md`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation, missing_docs)]
 
+use edge::payload::Malformed;
 use mqtt::ingress::{Ingress, Outcome, Publish, Refusal};
 use mqtt::log::{AppendError, LogConfig, SiteLog};
 use mqtt::{Identities, IdentityCounters, Registered};
-use protocol::{Direction, Encode as _, Name, NetworkId, PublicKey, SecretKey, Value};
+use protocol::{DeviceTopic, Direction, Encode as _, Name, NetworkId, PublicKey, Reading, SecretKey, Value};
 use sdk::{Signer, to_json};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -198,5 +199,21 @@ async fn a_number_whose_reading_was_not_kept_is_free_again() {
     for _ in 0..2 {
         let refusal = site.publish(&payload, false).await.unwrap_err();
         assert!(matches!(&refusal, Refusal::Store(AppendError::Full { .. })), "{refusal}");
+    }
+}
+
+/// Whatever parser a site has for what nobody signed: signed readings are read and judged as everywhere (FOG-50).
+#[tokio::test]
+async fn fog_50_signed_readings_pass_by_a_parser() {
+    let dir = TempDir::new().unwrap();
+    let (mut site, mut device) = (Site::open(dir.path(), false), Device::new(5));
+    let never = |_: &DeviceTopic, _: &[u8], _: u64| -> Result<Vec<Reading>, Malformed> { panic!("it is signed") };
+    site.ingress = site.ingress.with_parser(Arc::new(never));
+    let binary = device.payload(21.5);
+    let json = to_json(&device.signed(22.5)).unwrap().into_bytes();
+    for (n, payload) in [(5, binary), (6, json)] {
+        let Ok(Outcome::Stored { readings, .. }) = site.publish(&payload, false).await else { panic!("not stored") };
+        assert_eq!((readings[0].signed.unwrap().key, readings[0].sequence), (key(), Some(n)));
+        assert!(matches!(site.publish(&payload, false).await, Ok(Outcome::Rejected(_))), "a replay");
     }
 }

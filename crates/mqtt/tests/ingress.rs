@@ -1,11 +1,12 @@
 //! From a PUBLISH to its answer.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation, missing_docs)]
 
-use edge::payload::PAYLOAD_BYTES_MAX;
+use edge::payload::{Malformed, PAYLOAD_BYTES_MAX};
 use mqtt::ingress::{Ingress, IngressCounters, Outcome, Publish, Refusal};
 use mqtt::log::{AppendError, LogConfig, SiteLog};
-use protocol::{Name, Value};
+use protocol::{DeviceTopic, Name, Reading, Value};
 use std::path::Path;
+use std::sync::Arc;
 use tempfile::TempDir;
 
 const NOW_US: u64 = 1_700_000_000_000_000;
@@ -165,4 +166,28 @@ async fn every_publish_is_counted_once() {
     let _ = ingress.accept(publish("")).await;
     let _ = ingress.accept(Publish { topic: "elsewhere", ..publish("1") }).await;
     assert_eq!(ingress.counters(), IngressCounters { accepted: 2, duplicates: 1, rejected: 1, refused: 1, readings: 3 });
+}
+
+#[tokio::test]
+async fn an_intake_keeps_what_a_parser_of_its_own_reads_and_tells_nobody() {
+    let dir = TempDir::new().unwrap();
+    let raw = |topic: &DeviceTopic, payload: &[u8], time_us: u64| {
+        let topic = DeviceTopic { data_type: Name::new("raw").unwrap(), ..topic.clone() };
+        match payload {
+            b"bad" => Err(Malformed::Empty),
+            _ => Ok(vec![Reading { topic, time_us, sequence: None, unit: None, value: Value::Bytes(payload.to_vec()), signed: None }]),
+        }
+    };
+    let ingress = ingress(dir.path()).with_parser(Arc::new(raw));
+    let outcome = ingress.accept(publish("21.5")).await.unwrap();
+    let Outcome::Stored { readings, .. } = &outcome else { panic!("{outcome:?}") };
+    assert_eq!((readings[0].topic.data_type.as_str(), &readings[0].value), ("raw", &Value::Bytes(b"21.5".to_vec())));
+    assert!(ingress.copies(&outcome).is_empty(), "it is told when it was processed");
+    let outcome = ingress.accept(publish("bad")).await.unwrap();
+    assert!(matches!(outcome, Outcome::Rejected(_)), "{outcome:?}");
+    assert_eq!(ingress.copies(&outcome), outcome.republish(&site()));
+    // a document of another kind may have the label of a signature; what begins as an envelope must be one
+    assert!(matches!(ingress.accept(publish(r#"{"sig": 1, "value": 2}"#)).await, Ok(Outcome::Stored { .. })));
+    let envelope = Publish { payload: b"\xF7wr", ..publish("") };
+    assert!(matches!(ingress.accept(envelope).await, Ok(Outcome::Rejected(_))));
 }

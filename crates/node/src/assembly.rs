@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! prepare: lock ─ genesis ─ key ─ network ─ ports          (nothing has been written to the ledger yet)
-//! run:     replica ─▶ log ─▶ recovery ─▶ index ─▶ broker ─▶ site ─▶ MQTT-SN ─▶ HTTP ─▶ ready
+//! run:     replica ─▶ log ─▶ recovery ─▶ index ─▶ fog ─▶ broker ─▶ site ─▶ MQTT-SN ─▶ HTTP ─▶ ready
 //! stop:    MQTT-SN ─▶ broker ─▶ site ─▶ index ─▶ HTTP      (first nothing comes in, then what is in is finished)
 //! ```
 //! A stop loses nothing that a kill would not keep: it only spares the next start some work.
 
 mod prepare;
+mod processing;
 
 pub(crate) use prepare::{Prepared, prepare};
 
@@ -20,6 +21,7 @@ use crate::site::{self, Site, SiteParts, SiteTasks};
 use crate::things::Things;
 use anyhow::{Context as _, anyhow};
 use mqtt::{Broker, EmbeddedConfig, ExternalConfig, Identities, Ingress, LogConfig, SiteLog, TierConfig};
+use processing::Processing;
 use protocol::{DeviceTopic, Name, NetworkId, SecretKey};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -240,7 +242,7 @@ async fn start_site(
 ) -> anyhow::Result<RunningSite> {
     let log_dir = config.log_dir();
     let watermark = config.data_dir().join("site.next");
-    let log = open_log(config, log_dir.clone()).await?;
+    let log = open_log(config, LogSettings { dir: log_dir.clone(), limit_bytes: config.cache.limit_bytes }).await?;
     let recovered = site::recover(ledger, &log, &log_dir, &watermark).await?;
     let index_file = config.index_file();
     let index = tokio::task::spawn_blocking(move || Index::open(&index_file)).await.context("opening the index")??;
@@ -248,7 +250,15 @@ async fn start_site(
     let devices = Arc::new(Devices::load(ledger, name.clone()).await);
     let identities = identities(config, network, &devices);
     note_numbers(&identities, &devices, &index, &log).await?;
-    let ingress = Arc::new(Ingress::new(name.clone(), log.clone()).with_identities(identities));
+    let processing = Processing::open(config, &name, &log).await?;
+    let ingress = match &processing {
+        Some(fog) => {
+            note_processed(&identities, &devices, fog).await?;
+            Ingress::new(name.clone(), fog.intake.clone()).with_parser(fog.parser.clone())
+        }
+        None => Ingress::new(name.clone(), log.clone()),
+    };
+    let ingress = Arc::new(ingress.with_identities(identities));
     let (on_active, active) = mpsc::channel(1);
     let broker = match &config.broker {
         Some(broker) => {
@@ -258,6 +268,15 @@ async fn start_site(
                 Some(embedded) => Some(start_embedded(broker, embedded, &config.base, tier, ingress.clone()).await?),
                 None => start_external(broker, &name, key, on_active, ingress.clone()).await?,
             }
+        }
+        None => None,
+    };
+    let fog = match processing {
+        Some(Processing { mut runner, .. }) => {
+            runner.sink_mut().broker.clone_from(&broker);
+            let asked = signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?;
+            tokio::spawn(processing::reload_when_asked(asked, runner.handle()));
+            Some(runner)
         }
         None => None,
     };
@@ -273,6 +292,7 @@ async fn start_site(
         batch_delay: Duration::from_millis(config.ledger.batch_delay_ms),
         batch_readings_max: config.ledger.batch_readings_max,
         watermark,
+        fog,
     };
     let (site, tasks) = site::start(parts, recovered);
     let ledger = ledger.clone();
@@ -294,6 +314,20 @@ async fn note_numbers(identities: &Identities, devices: &Devices, index: &Index,
     for (key, number) in index.taken().await?.into_iter().filter(|(key, _)| keys.contains(key)) {
         identities.replays().note(key, number);
     }
+    note_log(identities, log).await
+}
+
+/// The same of what the fog processor has taken out of its intake, and of what is still there.
+async fn note_processed(identities: &Identities, devices: &Devices, fog: &Processing) -> anyhow::Result<()> {
+    let keys = devices.keys();
+    for (key, greatest, bits) in fog.runner.numbers().into_iter().filter(|(key, ..)| keys.contains(key)) {
+        identities.replays().note_all(key, greatest, bits);
+    }
+    note_log(identities, &fog.intake).await
+}
+
+/// Notes the numbers of the readings in a log.
+async fn note_log(identities: &Identities, log: &SiteLog) -> anyhow::Result<()> {
     let mut at = log.forgotten();
     while at < log.end() {
         let reader = log.clone();
@@ -309,10 +343,18 @@ async fn note_numbers(identities: &Identities, devices: &Devices, index: &Index,
     Ok(())
 }
 
-async fn open_log(config: &Config, dir: PathBuf) -> anyhow::Result<SiteLog> {
+/// What one log has for itself.
+struct LogSettings {
+    /// Its directory.
+    dir: PathBuf,
+    /// How much of the disk it may take.
+    limit_bytes: u64,
+}
+
+async fn open_log(config: &Config, LogSettings { dir, limit_bytes }: LogSettings) -> anyhow::Result<SiteLog> {
     let settings = LogConfig {
         segment_bytes: config.cache.segment_bytes,
-        limit_bytes: config.cache.limit_bytes,
+        limit_bytes,
         min_free_bytes: config.cache.min_free_bytes,
         window: config.cache.window,
         ..LogConfig::default()

@@ -66,6 +66,8 @@ pub(crate) struct Config {
     /// The broker's place in a tree of brokers; without one it stands alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tier: Option<TierSettings>,
+    /// What becomes of readings on their way to that log.
+    pub(crate) fog: FogConfig,
     /// The site's log of readings.
     pub(crate) cache: CacheConfig,
     /// What is asked of the site's devices.
@@ -181,6 +183,23 @@ impl Default for HttpConfig {
 pub(crate) struct SiteConfig {
     /// The site's name: the first level of its devices' topics. A [`Name`].
     pub(crate) name: String,
+}
+
+/// What becomes of readings on their way to the site's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct FogConfig {
+    /// The file of pipelines; without one readings go to the log as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pipelines: Option<PathBuf>,
+    /// Readings that arrived and are not processed may take this much of the disk.
+    pub(crate) intake_limit_bytes: u64,
+}
+
+impl Default for FogConfig {
+    fn default() -> Self {
+        Self { pipelines: None, intake_limit_bytes: 1 << 30 }
+    }
 }
 
 /// The site's log of readings.
@@ -302,6 +321,12 @@ impl Config {
             mqttsn.check(self.broker.as_ref())?;
         }
         let cache = &self.cache;
+        if self.fog.pipelines.is_some() {
+            if self.site.is_none() {
+                return wrong("fog.pipelines", "pipelines need a [site] with a name");
+            }
+            check_range("fog.intake_limit_bytes", self.fog.intake_limit_bytes, 2 * cache.segment_bytes, i64::MAX.cast_unsigned())?;
+        }
         check_range("cache.segment_bytes", cache.segment_bytes, SEGMENT_BYTES_MIN, 1 << 30)?;
         check_range("cache.limit_bytes", cache.limit_bytes, 2 * cache.segment_bytes, i64::MAX.cast_unsigned())?;
         check_range("cache.min_free_bytes", cache.min_free_bytes, 0, i64::MAX.cast_unsigned())?;
@@ -360,6 +385,24 @@ impl Config {
     #[must_use]
     pub(crate) fn log_dir(&self) -> PathBuf {
         self.data_dir().join("log")
+    }
+
+    /// Where what arrived waits to be processed: `<data_dir>/intake`.
+    #[must_use]
+    pub(crate) fn intake_dir(&self) -> PathBuf {
+        self.data_dir().join("intake")
+    }
+
+    /// What the fog processor remembers: `<data_dir>/fog`.
+    #[must_use]
+    pub(crate) fn fog_dir(&self) -> PathBuf {
+        self.data_dir().join("fog")
+    }
+
+    /// The file of pipelines, if there is one.
+    #[must_use]
+    pub(crate) fn pipelines_file(&self) -> Option<PathBuf> {
+        self.fog.pipelines.as_ref().map(|file| self.base.join(file))
     }
 
     /// What is on its way to other brokers: `<data_dir>/spool.redb`.
@@ -515,6 +558,17 @@ mod tests {
         assert_eq!(login, Some(("loc1".to_string(), "pass word".to_string())));
         let missing = TierSettings { password_file: Some("none".into()), ..tier }.resolve("agg1/loc1", dir.path(), "spool".into(), 0);
         assert!(missing.unwrap_err().to_string().contains("tier.password_file"));
+    }
+
+    #[test]
+    fn pipelines_need_a_site() {
+        let config = load("[site]\nname = \"z1\"\n[fog]\npipelines = \"pipelines.toml\"\n").unwrap();
+        assert_eq!(config.pipelines_file().unwrap(), config.base.join("pipelines.toml"));
+        assert_eq!(load(&config.to_toml()).unwrap().fog, config.fog);
+        assert!(refusal("[fog]\npipelines = \"pipelines.toml\"\n").contains("fog.pipelines"));
+        let small = "[site]\nname = \"z1\"\n[fog]\npipelines = \"p.toml\"\nintake_limit_bytes = 1\n";
+        assert!(refusal(small).contains("fog.intake_limit_bytes"));
+        assert!(refusal("[fog]\npipeline = \"x\"\n").contains("pipeline"));
     }
 
     #[test]

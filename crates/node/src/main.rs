@@ -20,6 +20,7 @@ mod cli;
 mod config;
 mod demo;
 mod devices;
+mod fog;
 mod http;
 mod index;
 mod joining;

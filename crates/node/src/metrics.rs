@@ -3,9 +3,11 @@
 //! Most numbers are kept elsewhere (the replica, the log, the ingress) and copied when somebody asks; only the
 //! latencies are counted here as they happen.
 
+mod fog;
 mod mqttsn;
 
 use crate::site::SiteStats;
+use fog::FogMetrics;
 use mqtt::sn::GatewayStats;
 use mqttsn::MqttSnMetrics;
 use prometheus_client::encoding::text::encode_registry;
@@ -78,6 +80,7 @@ struct SiteMetrics {
     access_reloads: Counter,
     access_reloads_failed: Counter,
     tier: TierMetrics,
+    fog: FogMetrics,
 }
 
 struct TierMetrics {
@@ -205,6 +208,7 @@ impl Metrics {
             access_reloads: counter(r, "site_access_reloads", "Times that users, keys and certificates were read anew"),
             access_reloads_failed: counter(r, "site_access_reloads_failed", "Times that they could not be used and the old ones stayed"),
             tier: TierMetrics::new(r),
+            fog: FogMetrics::new(r),
         };
         let mqttsn = MqttSnMetrics::new(r);
         Self { registry, latency, ledger, site, mqttsn }
@@ -294,6 +298,9 @@ impl Metrics {
         raise(&m.access_reloads_failed, stats.access.reloads_failed);
         if let Some(tier) = &stats.tier {
             m.tier.copy(tier);
+        }
+        if let Some(fog) = &stats.fog {
+            m.fog.copy(fog);
         }
     }
 }

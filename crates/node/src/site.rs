@@ -27,6 +27,7 @@ pub(crate) use latency::LatencySummary;
 pub(crate) use recovery::{Recovered, fill_index, recover};
 pub(crate) use speaker::record;
 
+use crate::fog::{FogError, FogHandle, FogRunner, FogStats, LogSink};
 use crate::index::{Index, Lookup};
 use mqtt::{Broker, IdentityCounters, Ingress, IngressCounters, LogError, LogStats, SiteLog};
 use prometheus_client::metrics::histogram::Histogram;
@@ -118,6 +119,9 @@ pub(crate) enum SiteError {
     /// The index could not be compared with the ledger.
     #[error(transparent)]
     Index(#[from] crate::index::IndexError),
+    /// The fog processor cannot go on.
+    #[error(transparent)]
+    Fog(#[from] FogError),
     /// The system gives no randomness.
     #[error("the system gives no randomness for a batch's secret: {0}")]
     Randomness(String),
@@ -171,6 +175,8 @@ pub(crate) struct SiteStats {
     pub(crate) notices_dropped: u64,
     /// The log.
     pub(crate) log: LogStats,
+    /// The fog processor, if the site has one.
+    pub(crate) fog: Option<FogStats>,
     /// From accepted to confirmed, over the last readings.
     pub(crate) latency: Option<LatencySummary>,
 }
@@ -199,6 +205,8 @@ pub(crate) struct SiteParts {
     pub(crate) batch_readings_max: usize,
     /// The file for the watermark.
     pub(crate) watermark: PathBuf,
+    /// From the intake to the log; without it the way in goes to the log itself.
+    pub(crate) fog: Option<FogRunner<LogSink>>,
 }
 
 /// Looks at a running site. Cheap to clone.
@@ -214,6 +222,7 @@ pub(crate) struct Site {
     dropped: Arc<AtomicU64>,
     index: Index,
     lookup: Lookup,
+    fog: Option<FogHandle>,
 }
 
 /// The tasks of a site.
@@ -225,7 +234,7 @@ pub(crate) struct SiteTasks {
 /// Starts the tasks of a site that knows where to go on.
 #[must_use]
 pub(crate) fn start(parts: SiteParts, recovered: Recovered) -> (Site, SiteTasks) {
-    let SiteParts { name, ledger, log, ingress, broker, active, index, histogram, batch_delay, batch_readings_max, watermark } = parts;
+    let SiteParts { name, ledger, log, ingress, broker, active, index, histogram, batch_delay, batch_readings_max, watermark, fog } = parts;
     let next = recovered.next;
     let shared = Arc::new(Shared::new(recovered));
     let latency = Arc::new(latency::Latency::new(log.end(), histogram));
@@ -244,6 +253,7 @@ pub(crate) fn start(parts: SiteParts, recovered: Recovered) -> (Site, SiteTasks)
         dropped: dropped.clone(),
         index: index.clone(),
         lookup: Lookup::new(index.clone(), ledger.clone()),
+        fog: fog.as_ref().map(FogRunner::handle),
     };
     let issuer = issuer::Issuer {
         ledger: ledger.clone(),
@@ -260,6 +270,10 @@ pub(crate) fn start(parts: SiteParts, recovered: Recovered) -> (Site, SiteTasks)
     let mut tasks = JoinSet::new();
     tasks.spawn(issuer.run(stopped.clone()));
     tasks.spawn(follower.run(stopped.clone()));
+    if let Some(fog) = fog {
+        let stopped = stopped.clone();
+        tasks.spawn(async move { fog.run(stopped).await.map_err(SiteError::from) });
+    }
     tasks.spawn(latency::mark(log.clone(), latency, stopped.clone()));
     if let Some(broker) = broker {
         tasks.spawn(speaker::Speaker { name, broker, log, shared }.run(to_say, active, stopped));
@@ -292,10 +306,11 @@ impl Site {
         self.feed.subscribe()
     }
 
-    /// Closes the log: what it was told to forget is saved. For the end, when nothing appends any more.
+    /// Closes the log and the intake: what they were told to forget is saved. For the end, when nothing appends any more.
     pub(crate) async fn close(&self) {
-        let log = self.log.clone();
-        match tokio::task::spawn_blocking(move || log.close()).await {
+        let (log, fog) = (self.log.clone(), self.fog.clone());
+        let close = move || log.close().and_then(|()| fog.map_or(Ok(()), |fog| fog.close()));
+        match tokio::task::spawn_blocking(close).await {
             Ok(Ok(())) => {}
             Ok(Err(why)) => tracing::warn!("while closing the site's log: {why}"),
             Err(why) => tracing::warn!("while closing the site's log: {why}"),
@@ -320,6 +335,7 @@ impl Site {
             in_flight,
             notices_dropped: self.dropped.load(Ordering::Relaxed),
             log: self.log.stats(),
+            fog: self.fog.as_ref().map(FogHandle::stats),
             latency: self.latency.summary(),
         }
     }

@@ -99,8 +99,14 @@ impl Normalise {
         // a repetition is what the device sent twice, so it is told by what the device sent
         let sent = if self.remember > 0 { fingerprint(&item.reading) } else { 0 };
         let now_us = cx.now_us;
+        let signed = item.reading.signed.is_some().then(|| item.reading.clone());
         if let Err(reason) = self.value(&mut item.reading).and_then(|()| self.time(&mut item.reading, now_us)) {
             return cx.reject(&item.reading, reason);
+        }
+        if signed.is_some_and(|before| before != item.reading) {
+            // what the device signed is something else
+            item.reading.signed = None;
+            item.derived = true;
         }
         if let Some(sequence) = item.reading.sequence.filter(|_| self.remember > 0)
             && self.is_repetition(&item.reading, sequence, sent, cx)

@@ -72,6 +72,27 @@ pub struct Rejection {
     pub reason: Refused,
 }
 
+impl Refused {
+    /// One word for it, to count by.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed",
+            Self::Type { .. } => "type",
+            Self::Below { .. } | Self::Above { .. } => "range",
+            Self::Rate { .. } => "rate",
+            Self::Unit(_) | Self::NoUnit | Self::Convert { .. } | Self::Mixed { .. } => "unit",
+            Self::NotOneOf => "text",
+            Self::TooLong { .. } => "length",
+            Self::Condition(_) => "condition",
+            Self::Expression { .. } | Self::Input(_) | Self::NotFinite => "expression",
+            Self::Ahead(_) | Self::Behind(_) => "time",
+            Self::Name { .. } => "name",
+            Self::TooMany(_) => "many",
+        }
+    }
+}
+
 /// Why a reading was refused.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum Refused {

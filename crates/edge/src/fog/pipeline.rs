@@ -35,6 +35,8 @@ pub(crate) struct Pipeline {
     pub(crate) constants: Vec<(String, Value)>,
     /// What is done, in order.
     pub(crate) stages: Vec<Stage>,
+    /// The hash of what the configuration says of it.
+    pub(crate) said: Id,
 }
 
 impl Pipeline {
@@ -72,8 +74,9 @@ impl Pipeline {
         if stages.len() > STAGES_MAX {
             return Err(table.wrong(format!("a pipeline has at most {STAGES_MAX} stages")));
         }
+        let said = table.said();
         table.finish()?;
-        Ok(Self { name: name.value.to_owned(), patterns, parse, constants, stages })
+        Ok(Self { name: name.value.to_owned(), patterns, parse, constants, stages, said })
     }
 }
 

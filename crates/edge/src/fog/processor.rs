@@ -10,6 +10,7 @@ use crate::fog::state::{Slot, State};
 use crate::malformed::Malformed;
 use crate::payload;
 use protocol::{DeviceTopic, Id, Reading};
+use std::collections::BTreeMap;
 
 /// The latest time that is reckoned with, in microseconds since 1970: far beyond any, and small enough to add to.
 const NOW_US_MAX: u64 = 2 * payload::TIME_US_MAX;
@@ -114,9 +115,15 @@ impl Fog {
 
     /// Does what time alone brings about at `now_us`: closes windows, and tells changes that waited.
     pub fn tick(&mut self, now_us: u64) -> Outcome {
+        self.tick_some(now_us, usize::MAX)
+    }
+
+    /// As [`Fog::tick`], for at most `series_max` devices × data types, the longest overdue first: what is left is due
+    /// still. So a caller bounds what one call brings out.
+    pub fn tick_some(&mut self, now_us: u64, series_max: usize) -> Outcome {
         let now_us = now_us.min(NOW_US_MAX);
         let mut outcome = Outcome::default();
-        for (topic, numbers) in self.state.due(now_us) {
+        for (topic, numbers) in self.state.due(now_us, series_max) {
             for number in numbers {
                 let Some((pipeline, stage, after)) = find(&self.pipelines, number) else { continue };
                 let mut cx = context(&self.engine, &mut self.state, pipeline, stage, now_us, &mut outcome);
@@ -127,6 +134,51 @@ impl Fog {
         }
         outcome.counts.forgotten = self.state.take_forgotten();
         outcome
+    }
+
+    /// Closes every open window of some stages, whether its time is over or not, and tells what is in it so far; what is
+    /// told passes the stages that follow. Of at most `series_max` devices × data types; gives whether more are left.
+    /// `stages`: as [`Fog::outdated_by`] gives them.
+    pub fn close_some(&mut self, stages: &[u32], now_us: u64, series_max: usize) -> (Outcome, bool) {
+        let now_us = now_us.min(NOW_US_MAX);
+        let mut outcome = Outcome::default();
+        let (open, more) = self.state.open(stages, series_max);
+        for (topic, numbers) in open {
+            for number in numbers {
+                let Some((pipeline, stage, after)) = find(&self.pipelines, number) else { continue };
+                let mut cx = context(&self.engine, &mut self.state, pipeline, stage, now_us, &mut outcome);
+                stage.close(&topic, &mut cx);
+                let flow = cx.next;
+                run(&self.engine, &mut self.state, pipeline, after, flow, now_us, &mut outcome);
+            }
+        }
+        outcome.counts.forgotten = self.state.take_forgotten();
+        (outcome, more)
+    }
+
+    /// The stages of the pipelines that `newer` does not have just so, in ascending order.
+    #[must_use]
+    pub fn outdated_by(&self, newer: &Self) -> Vec<u32> {
+        let kept = |pipeline: &&Pipeline| newer.pipelines.iter().any(|other| other.said == pipeline.said);
+        let gone = self.pipelines.iter().filter(|pipeline| !kept(pipeline));
+        gone.flat_map(|pipeline| pipeline.stages.iter().map(|stage| stage.number)).collect()
+    }
+
+    /// Takes over what `older` remembers under the pipelines that are here just so, and forgets what is remembered here.
+    pub fn adopt(&mut self, older: &Self) {
+        let mut numbers = BTreeMap::new();
+        for pipeline in &older.pipelines {
+            if let Some(same) = self.pipelines.iter().find(|other| other.said == pipeline.said) {
+                numbers.extend(pipeline.stages.iter().map(|stage| stage.number).zip(same.stages.iter().map(|stage| stage.number)));
+            }
+        }
+        self.state = older.state.renumbered(&numbers);
+    }
+
+    /// How many windows are open. Looks at everything that is remembered.
+    #[must_use]
+    pub fn open_windows(&self) -> usize {
+        self.state.open_windows()
     }
 
     /// When the next [`Fog::tick`] has something to do if nothing arrives before, in microseconds since 1970.

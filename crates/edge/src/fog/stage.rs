@@ -213,6 +213,13 @@ impl Stage {
         }
     }
 
+    /// Closes what is open in the slot of `topic`, before its time.
+    pub(crate) fn close(&self, topic: &DeviceTopic, cx: &mut Context<'_>) {
+        if let Work::Window(work) = &self.work {
+            work.close_all(topic, cx);
+        }
+    }
+
     /// Whether a slot can be one of this stage.
     pub(crate) fn keeps(&self, slot: &Slot) -> bool {
         matches!(

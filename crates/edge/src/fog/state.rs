@@ -135,15 +135,54 @@ impl State {
         std::mem::take(&mut self.forgotten)
     }
 
-    /// The series that wait no longer at `now_us`, the longest overdue first, and which stages of theirs.
-    pub(crate) fn due(&self, now_us: u64) -> Vec<(Arc<DeviceTopic>, Vec<u32>)> {
-        let due = self.by_due.iter().take_while(|(due_us, _)| *due_us <= now_us);
+    /// The series that wait no longer at `now_us`, the longest overdue first, and which stages of theirs. At most `max`.
+    pub(crate) fn due(&self, now_us: u64, max: usize) -> Vec<(Arc<DeviceTopic>, Vec<u32>)> {
+        let due = self.by_due.iter().take_while(|(due_us, _)| *due_us <= now_us).take(max);
         due.map(|(_, key)| {
             let slots = self.series.get(key).map(|series| &series.slots);
             let stages = slots.into_iter().flatten().filter(|(_, slot)| slot.due_us().is_some_and(|due_us| due_us <= now_us));
             (Arc::clone(key), stages.map(|(stage, _)| *stage).collect())
         })
         .collect()
+    }
+
+    /// The series with open windows of `stages`, and which stages of theirs: at most `max`, and whether there are more.
+    pub(crate) fn open(&self, stages: &[u32], max: usize) -> (Vec<(Arc<DeviceTopic>, Vec<u32>)>, bool) {
+        let mut found = Vec::new();
+        for (topic, series) in &self.series {
+            let open = series
+                .slots
+                .iter()
+                .filter(|(stage, slot)| stages.contains(stage) && matches!(slot, Slot::Open(open) if !open.panes.is_empty()));
+            let numbers: Vec<u32> = open.map(|(stage, _)| *stage).collect();
+            if numbers.is_empty() {
+                continue;
+            }
+            if found.len() >= max {
+                return (found, true);
+            }
+            found.push((Arc::clone(topic), numbers));
+        }
+        (found, false)
+    }
+
+    /// The same with other numbers of stages; what has no new number is left out. The order of use stays.
+    pub(crate) fn renumbered(&self, numbers: &BTreeMap<u32, u32>) -> Self {
+        let mut state = Self::default();
+        for (topic, slots) in self.series() {
+            for (stage, slot) in slots {
+                if let Some(stage) = numbers.get(stage) {
+                    state.put(topic, *stage, slot.clone());
+                }
+            }
+        }
+        state
+    }
+
+    /// How many windows are open.
+    pub(crate) fn open_windows(&self) -> usize {
+        let slots = self.series.values().flat_map(|series| series.slots.values());
+        slots.map(|slot| if let Slot::Open(open) = slot { open.panes.len() } else { 0 }).sum()
     }
 
     /// The earliest time that a slot waits for.

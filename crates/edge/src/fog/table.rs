@@ -3,7 +3,7 @@
 //! Whoever reads a table takes every key it knows and ends with [`Table::finish`], which refuses the others.
 
 use crate::fog::error::{Checked, Wrong};
-use protocol::Value;
+use protocol::{Id, Value};
 use toml::de::{DeTable, DeValue};
 
 /// Microseconds of a second.
@@ -43,6 +43,13 @@ impl<'a> Table<'a> {
     /// Something wrong with the table as a whole.
     pub(crate) fn wrong(&self, reason: impl Into<String>) -> Wrong {
         Wrong::new(self.at, reason)
+    }
+
+    /// The hash of what it says; comments, layout and the order of keys do not count.
+    pub(crate) fn said(&self) -> Id {
+        let mut said = String::new();
+        canonical(self.map, &mut said);
+        Id::hash(&[b"wattle/pipeline/v1", said.as_bytes()])
     }
 
     /// Refuses keys that nobody asked for.

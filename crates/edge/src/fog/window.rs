@@ -201,6 +201,20 @@ impl Window {
         self.tell(topic, closed, cx);
     }
 
+    /// Tells the windows of `topic` as they are, before their time.
+    pub(crate) fn close_all(&self, topic: &DeviceTopic, cx: &mut Context<'_>) {
+        let closed = cx.state.with(topic, cx.number, |slot| {
+            let mut open = match slot {
+                Some(Slot::Open(open)) => open,
+                _ => Open::default(),
+            };
+            let last_us = open.panes.last_key_value().map_or(0, |(start_us, _)| start_us.saturating_add(self.size_us));
+            let closed = self.close(&mut open, last_us);
+            (Slot::Open(open), closed)
+        });
+        self.tell(topic, closed, cx);
+    }
+
     /// Whether the reading came too late for each of its windows, and what closed.
     fn take(&self, open: &mut Open, reading: &Reading, measured: f64, now_us: u64) -> Result<(bool, Closed), Refused> {
         if open.panes.is_empty() {

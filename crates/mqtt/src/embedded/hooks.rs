@@ -43,7 +43,6 @@ use tokio::sync::mpsc;
 
 /// What the hooks share. It lets go of the log when it is closed, which the broker's own state never does.
 pub(super) struct Gate {
-    site: Name,
     doorman: Arc<Doorman>,
     /// `root/device/<site>/`: what is published below is ingested.
     own_devices: String,
@@ -92,7 +91,7 @@ impl Gate {
         let open = RwLock::new(Some(Arc::new(Open { ingress, relay, on_active })));
         let active = Topic::Active(site.clone()).to_string();
         let own_devices = format!("root/device/{site}/");
-        Self { site, doorman, own_devices, active, open, clients: AtomicI64::new(0) }
+        Self { doorman, own_devices, active, open, clients: AtomicI64::new(0) }
     }
 
     /// Refuses everything from now on, and lets go of the ingress.
@@ -199,7 +198,7 @@ impl Gate {
             Ok(outcome) => {
                 // Copies of readings are for subscribers here; other brokers get them from the log. What was rejected is not there.
                 if !matches!(outcome, Outcome::Stored { .. }) || self.doorman.is_anybody_subscribed().await {
-                    open.relay.offer(outcome.republish(&self.site));
+                    open.relay.offer(open.ingress.copies(&outcome));
                 }
                 match outcome {
                     Outcome::Stored { .. } => Verdict::Route,

@@ -84,7 +84,7 @@ impl Desk {
         };
         match self.ingress.accept(arrived).await {
             Ok(outcome) => {
-                self.relay.offer(outcome.republish(&self.site));
+                self.relay.offer(self.ingress.copies(&outcome));
                 Verdict::Acknowledge
             }
             Err(Refusal::Store(error)) if message.qos != QoS::AtMostOnce && !matches!(error, AppendError::Invalid(_)) => {

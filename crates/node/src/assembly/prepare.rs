@@ -1,6 +1,7 @@
 //! What can be checked before anything starts.
 
 use crate::config::{BrokerConfig, Config};
+use crate::fog::Pipelines;
 use crate::http;
 use crate::lock::DirLock;
 use anyhow::{Context as _, anyhow, bail};
@@ -46,6 +47,9 @@ pub(crate) fn prepare(config: &Config) -> anyhow::Result<Prepared> {
     }
     if let (Some(broker), Some(site)) = (&config.broker, config.site_name()) {
         broker.security(&config.base).try_files(&site).context("the site's broker")?;
+    }
+    if let Some(file) = config.pipelines_file() {
+        Pipelines::load(Some(&file)).context("fog.pipelines")?;
     }
     if let Some(mqttsn) = &config.mqttsn {
         check_free_udp(mqttsn.listen, "mqttsn.listen")?;

@@ -3,7 +3,8 @@
 use super::Failure;
 use super::client::{DEFAULT_NODE, NodeClient};
 use super::output::{print, print_json, short, table, thousands, time_ms};
-use super::wire::{MqttSnStats, SiteStats, Status, TierStats};
+use super::wire::{FogStats, MqttSnStats, SiteStats, Status, TierStats};
+use std::collections::BTreeMap;
 
 /// `wattle status`.
 #[derive(Debug, clap::Args)]
@@ -33,6 +34,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut rows = ledger_rows(&status);
     if let Some(site) = &status.site_stats {
         rows.extend(site_rows(site));
+        rows.extend(site.fog.iter().flat_map(fog_rows));
         rows.extend(site.tier.iter().flat_map(tier_rows));
     }
     if let Some(gateway) = &status.mqttsn {
@@ -96,12 +98,34 @@ fn site_rows(site: &SiteStats) -> Vec<Vec<String>> {
     ]
 }
 
-fn gateway_rows(gateway: &MqttSnStats) -> Vec<Vec<String>> {
-    let by_reason = |counts: &std::collections::BTreeMap<String, u64>| {
-        let counted = counts.iter().filter(|(_, count)| **count > 0);
-        let reasons: Vec<String> = counted.map(|(reason, count)| format!("{reason} ({})", thousands(*count))).collect();
-        if reasons.is_empty() { "nothing".to_owned() } else { reasons.join(", ") }
+/// Counts that are not zero, each with its reason.
+fn by_reason(counts: &BTreeMap<String, u64>) -> String {
+    let counted = counts.iter().filter(|(_, count)| **count > 0);
+    let reasons: Vec<String> = counted.map(|(reason, count)| format!("{reason} ({})", thousands(*count))).collect();
+    if reasons.is_empty() { "nothing".to_owned() } else { reasons.join(", ") }
+}
+
+fn fog_rows(fog: &FogStats) -> Vec<Vec<String>> {
+    let state = match (&fog.refused, &fog.stalled) {
+        (Some(why), _) => format!("{} in force; the file is refused: {why}", fog.pipelines),
+        (None, Some(why)) => format!("{} in force, waiting: {why}", fog.pipelines),
+        (None, None) => format!("{} in force", fog.pipelines),
     };
+    vec![
+        row("pipelines", state),
+        row("pipelines reread / refused", format!("{} / {}", thousands(fog.reloads), thousands(fog.reloads_refused))),
+        row("intake", format!("{} readings wait, up to {} ms", thousands(fog.intake_pending), thousands(fog.lag_ms))),
+        row(
+            "processed",
+            format!("{} in, {} out, {} commands", thousands(fog.readings_in), thousands(fog.readings_out), thousands(fog.commands)),
+        ),
+        row("filtered / repetitions", format!("{} / {}", thousands(fog.filtered), thousands(fog.duplicates))),
+        row("rejected by pipelines", by_reason(&fog.rejected)),
+        row("windows open / state dropped", format!("{} / {}", thousands(fog.open_windows), thousands(fog.forgotten))),
+    ]
+}
+
+fn gateway_rows(gateway: &MqttSnStats) -> Vec<Vec<String>> {
     let publishes = format!("{} in, {} out", thousands(gateway.publishes_in), thousands(gateway.publishes_out));
     vec![
         row("MQTT-SN", gateway.address.as_str()),

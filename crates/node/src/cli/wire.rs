@@ -160,12 +160,50 @@ pub(crate) struct SiteStats {
     /// The broker's place in the tree of brokers.
     #[serde(default)]
     pub(crate) tier: Option<TierStats>,
+    /// The fog processor, if the site has pipelines.
+    #[serde(default)]
+    pub(crate) fog: Option<FogStats>,
     /// Readings in the cache.
     pub(crate) cache_pending: u64,
     /// Bytes of the site's log on disk.
     pub(crate) log_bytes: u64,
     /// From accepted to confirmed.
     pub(crate) latency_ms: Option<Latency>,
+}
+
+/// The fog processor's counts.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct FogStats {
+    /// Pipelines in force.
+    pub(crate) pipelines: u64,
+    /// What is wrong with the file, if older pipelines are in force.
+    pub(crate) refused: Option<String>,
+    /// Why nothing goes on, if nothing does.
+    pub(crate) stalled: Option<String>,
+    /// Readings that wait to be processed.
+    pub(crate) intake_pending: u64,
+    /// How long the oldest of them can have waited.
+    pub(crate) lag_ms: u64,
+    /// Readings processed.
+    pub(crate) readings_in: u64,
+    /// Readings that came out.
+    pub(crate) readings_out: u64,
+    /// Commands to actuators.
+    pub(crate) commands: u64,
+    /// Readings refused, by reason.
+    pub(crate) rejected: BTreeMap<String, u64>,
+    /// Readings taken out.
+    pub(crate) filtered: u64,
+    /// Repetitions.
+    pub(crate) duplicates: u64,
+    /// Windows that are open.
+    pub(crate) open_windows: u64,
+    /// Devices and data types that were forgotten for want of room.
+    pub(crate) forgotten: u64,
+    /// Changes of the pipelines that were taken.
+    pub(crate) reloads: u64,
+    /// Changes that were refused.
+    pub(crate) reloads_refused: u64,
 }
 
 /// A distribution of latencies.

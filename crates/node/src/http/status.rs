@@ -3,6 +3,7 @@
 use super::AppState;
 use super::committee::members;
 use super::problem::Problem;
+use crate::fog::FogStats;
 use crate::site::{LatencySummary, SiteStats};
 use axum::Json;
 use axum::extract::State;
@@ -84,6 +85,32 @@ fn site_json(stats: &SiteStats) -> Value {
         "log_bytes": stats.log.disk_bytes,
         "latency_ms": stats.latency.map(latency),
         "tier": stats.tier.as_ref().map(tier_json),
+        "fog": stats.fog.as_ref().map(fog_json),
+    })
+}
+
+fn fog_json(fog: &FogStats) -> Value {
+    json!({
+        "pipelines": fog.pipelines,
+        "configuration": fog.configuration,
+        "refused": fog.refused,
+        "stalled": fog.stalled,
+        "intake_pending": fog.intake_pending,
+        "intake_bytes": fog.intake_bytes,
+        "lag_ms": fog.lag_us / 1_000,
+        "readings_in": fog.readings_in,
+        "readings_out": fog.accepted.saturating_add(fog.derived),
+        "derived": fog.derived,
+        "commands": fog.commands,
+        "rejected": fog.rejected,
+        "filtered": fog.filtered,
+        "duplicates": fog.duplicates,
+        "late": fog.late,
+        "series": fog.series,
+        "open_windows": fog.open_windows,
+        "forgotten": fog.forgotten,
+        "reloads": fog.reloads,
+        "reloads_refused": fog.reloads_refused,
     })
 }
 
