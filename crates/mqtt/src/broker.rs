@@ -13,6 +13,7 @@
 
 use crate::access::{AccessError, AccessReport, Identity};
 use crate::client::{ConnectError, PublishError};
+use crate::embedded::KeeperStats;
 use crate::tiers::{TierError, TierStats};
 use async_trait::async_trait;
 use protocol::Name;
@@ -129,6 +130,11 @@ pub trait Broker: Send + Sync {
 
     /// How it is doing in the tree of brokers, if it has a place there.
     fn tier(&self) -> Option<TierStats> {
+        None
+    }
+
+    /// How the keeping of publishes goes, if other processes keep them ([`crate::roles`]).
+    fn keepers(&self) -> Option<KeeperStats> {
         None
     }
 

@@ -155,13 +155,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// A client and its event loop; nothing is sent before the loop is polled.
-    pub(crate) fn open(self, url: &BrokerUrl, client_id: &str) -> Result<(AsyncClient, EventLoop), ConnectError> {
-        let options = self.options(url.host(), url.port(), client_id)?;
-        Ok(self.start(options))
-    }
-
-    /// The same that logs in, by TLS if the URL says so.
+    /// A client that logs in, by TLS if the URL says so, and its event loop; nothing is sent before the loop is polled.
     pub(crate) fn open_as(
         self,
         url: &ServerUrl,
@@ -296,10 +290,10 @@ mod tests {
 
     #[test]
     fn client_ids_have_bounds() {
-        let url: BrokerUrl = "mqtt://broker".parse().unwrap();
+        let url: ServerUrl = "mqtt://broker".parse().unwrap();
         for id in [String::new(), "x".repeat(CLIENT_ID_BYTES_MAX + 1)] {
             let link = Link { clean_session: false, manual_acks: false, packet_ids: 10, requests_max: 10 };
-            assert_eq!(link.open(&url, &id).err(), Some(ConnectError::ClientId(id.len())));
+            assert_eq!(link.open_as(&url, &id, &Credentials::default()).err(), Some(ConnectError::ClientId(id.len())));
         }
     }
 }

@@ -20,6 +20,7 @@ mod doorman;
 mod faults;
 mod front;
 mod hooks;
+mod keepers;
 mod links;
 mod sharing;
 mod subscriptions;
@@ -27,6 +28,7 @@ mod tier;
 mod tls;
 mod watch;
 
+pub use keepers::KeeperStats;
 pub use tls::TlsFiles;
 
 use crate::access::{AccessConfig, AccessCounters, AccessError, AccessReport, Anonymous, Authority, Identity, Limits};
@@ -38,7 +40,8 @@ use crate::tiers::{TierConfig, TierError, TierStats, Tiers};
 use async_trait::async_trait;
 use doorman::Doorman;
 use front::{Door, Front, Peers};
-use hooks::{Gate, Hooks};
+use hooks::{Gate, Hooks, Intake};
+use keepers::Keepers;
 use protocol::Name;
 use rmqtt::codec::v5::{Disconnect as DisconnectV5, DisconnectReasonCode, PublishProperties};
 use rmqtt::context::ServerContext;
@@ -52,6 +55,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+use subscriptions::WatchedRouter;
 use tier::Tier;
 use tls::Tls;
 use tokio::net::TcpListener;
@@ -174,6 +178,24 @@ pub async fn start(
     tier: Option<(TierConfig, SiteLog)>,
     ingress: Arc<Ingress>,
 ) -> Result<Arc<dyn Broker>, BrokerError> {
+    start_with(config, security, tier, Some(ingress)).await
+}
+
+/// Starts a broker that keeps nothing itself: what its clients publish is acknowledged when another process, a service of the
+/// site, has kept it ([`crate::roles`]). When this returns it accepts connections.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_for_services(config: EmbeddedConfig, security: Security) -> Result<Arc<dyn Broker>, BrokerError> {
+    start_with(config, security, None, None).await
+}
+
+async fn start_with(
+    config: EmbeddedConfig,
+    security: Security,
+    tier: Option<(TierConfig, SiteLog)>,
+    ingress: Option<Arc<Ingress>>,
+) -> Result<Arc<dyn Broker>, BrokerError> {
     security.check(config.bind)?;
     let tier = match tier {
         Some((tier, log)) => Some((tier::open(tier).await?, log)),
@@ -199,7 +221,14 @@ pub async fn start(
     let site = config.site.clone();
     let doorman = Arc::new(Doorman::new(site, scx.clone(), authority, tls.clone(), peers.clone(), security.limits.clone()));
     let (relay, copies, dropped) = Relay::new();
-    let gate = Arc::new(Gate::new(config.site.clone(), doorman.clone(), ingress, relay.clone(), config.on_active));
+    let keepers = ingress.is_none().then(|| Keepers::new(config.site.clone(), scx.clone()));
+    if let Some(keepers) = &keepers {
+        *scx.extends.router_mut().await = Box::new(WatchedRouter::of_services(&scx, config.site.clone()));
+        keepers.install().await;
+    }
+    let intake = ingress.map_or_else(|| keepers.clone().map(Intake::Keepers), |ingress| Some(Intake::Ingress(ingress)));
+    let intake = intake.ok_or_else(|| BrokerError::Engine { what: "start", why: "nobody keeps what is published".into() })?;
+    let gate = Arc::new(Gate::new(config.site.clone(), doorman.clone(), intake, relay.clone(), config.on_active));
     let tiers = tier.as_ref().map(|(tiers, _)| tiers.clone());
     Hooks::new(gate.clone(), tiers.clone()).install(&scx).await;
     let tier = match tier {
@@ -233,6 +262,7 @@ pub async fn start(
         keeping,
         courier,
         tier,
+        keepers,
         stop,
         stopped,
     }))
@@ -401,6 +431,8 @@ struct Embedded {
     keeping: JoinHandle<()>,
     courier: JoinHandle<()>,
     tier: Option<Tier>,
+    /// Those who keep what is published, if they are other processes.
+    keepers: Option<Keepers>,
     /// Ends what the front still carries.
     stop: signal::Sender<bool>,
     stopped: AtomicBool,
@@ -464,6 +496,10 @@ impl Broker for Embedded {
 
     fn tier(&self) -> Option<TierStats> {
         self.tier.as_ref().map(|tier| tier.tiers().stats())
+    }
+
+    fn keepers(&self) -> Option<KeeperStats> {
+        self.keepers.as_ref().map(Keepers::stats)
     }
 
     async fn stop(&self) {

@@ -19,7 +19,8 @@
 mod reader;
 
 use crate::broker::{Broker, BrokerError, Relay, RelayedCopy};
-use crate::client::{BrokerUrl, CONNECT_TIMEOUT, ConnectError, PublishError, Publisher};
+use crate::client::{CONNECT_TIMEOUT, ConnectError, PublishError, Publisher};
+use crate::credentials::{Credentials, ServerUrl};
 use crate::ingress::Ingress;
 use async_trait::async_trait;
 use protocol::Name;
@@ -38,8 +39,10 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// What is needed to use another broker.
 #[derive(Clone, Debug)]
 pub struct ExternalConfig {
-    /// The broker: `mqtt://host[:port]`.
+    /// The broker: `mqtt://host[:port]`, or `mqtts://host[:port]` for TLS.
     pub url: String,
+    /// How to log in there.
+    pub credentials: Credentials,
     /// Our client id there. It names the session in which the broker collects for us: keep it the same for ever, and
     /// give every site its own.
     pub client_id: String,
@@ -53,17 +56,18 @@ pub struct ExternalConfig {
 /// the subscription; later losses of the connection are repaired for ever.
 ///
 /// # Errors
-/// [`BrokerError::Connect`]: the URL or client id is not valid, no broker answers, or it refuses the subscription.
+/// [`BrokerError::Connect`]: the URL, client id or credentials are not valid, no broker answers, or it refuses us or the
+/// subscription.
 pub async fn start(config: ExternalConfig, ingress: Arc<Ingress>) -> Result<Arc<dyn Broker>, BrokerError> {
-    let url: BrokerUrl = config.url.parse()?;
-    let publisher = Arc::new(Publisher::connect(&config.url, &format!("{}-out", config.client_id)).await?);
+    let url: ServerUrl = config.url.parse()?;
+    let publisher = Arc::new(Publisher::connect_as(&config.url, &format!("{}-out", config.client_id), &config.credentials).await?);
 
     let (relay, copies, dropped) = Relay::new();
     let desk = Desk::new(config.client_id, config.site, ingress, relay.clone(), config.on_active);
     let (stop, stopping) = watch::channel(false);
     let (connected, connection) = watch::channel(false);
     let (ready, subscribed) = oneshot::channel();
-    let reader = Reader::new(&url, desk, stopping, connected, ready)?;
+    let reader = Reader::new((&url, &config.credentials), desk, stopping, connected, ready)?;
     // Put together before the wait, so that everything ends with it.
     let broker = External {
         url: url.to_string(),

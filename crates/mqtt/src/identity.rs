@@ -201,6 +201,29 @@ impl Identities {
         }
     }
 
+    /// As [`Identities::judge`], for what another part of the site passes on, perhaps by several ways and out of order: a number
+    /// that was taken, or is far behind, is no replay. The caller knows by the reading itself whether he has it.
+    ///
+    /// # Errors
+    /// [`Unbelievable`]: the publish can never be taken.
+    pub(crate) fn believe(&self, topic: &DeviceTopic, told: Told) -> Result<Believed<'_>, Unbelievable> {
+        let (Registered::Signs(key), Told::Signed(signed)) = ((self.registry)(topic), &told) else { return self.judge(topic, told, true) };
+        let number = signed.sequence;
+        let reading = signed.clone().into_reading(topic.clone(), key);
+        if !reading.is_authentic(&self.network) {
+            self.count(Unbelievable::Signature);
+            return Err(Unbelievable::Signature);
+        }
+        match self.replays.take(key, number) {
+            Taken::New => Ok(Believed::Signed(Box::new(reading), Number { replays: &self.replays, key, number, kept: false })),
+            Taken::UnderWay | Taken::Again | Taken::Old => Ok(Believed::Plain(vec![reading])),
+            Taken::Full => {
+                self.count(Unbelievable::Full);
+                Err(Unbelievable::Full)
+            }
+        }
+    }
+
     fn count(&self, why: Unbelievable) {
         let counter = match why {
             Unbelievable::Unknown | Unbelievable::NoKey => &self.unknown,

@@ -18,6 +18,10 @@
 //!               └─▶ Refusal ◀──────── full, overloaded, disk ┘ ─────────▶ do not acknowledge
 //! ```
 
+mod passed;
+
+pub use passed::PassedOn;
+
 use crate::identity::{Believed, Identities};
 use crate::log::{AppendError, Appended, Entry, SiteLog};
 use edge::payload::{self, Malformed, PAYLOAD_BYTES_MAX, Told};

@@ -11,8 +11,8 @@
 //! - **Every queue has a bound** and every bound a name. What is dropped is counted, and only ever what can be had
 //!   again from the log.
 //! - **Who may do what** is decided in [`access`], which knows no broker; a broker asks it.
-//! - `rmqtt` is named only in [`embedded`], `rumqttc` only in [`client`], [`credentials`], [`external`], [`tiers`] and [`sn`],
-//!   `dimpl` only in [`sn`].
+//! - `rmqtt` is named only in [`embedded`], `rumqttc` only in [`client`], [`credentials`], [`external`], [`roles`], [`tiers`]
+//!   and [`sn`], `dimpl` only in [`sn`].
 //!
 //! # The way of a publish
 //! ```text
@@ -32,6 +32,7 @@ pub mod ingress;
 pub mod log;
 pub mod notices;
 pub mod replay;
+pub mod roles;
 pub mod sn;
 pub mod spool;
 pub mod tiers;
@@ -40,9 +41,9 @@ pub use crate::access::{AccessConfig, AccessError, AccessReport, Anonymous, Iden
 pub use crate::broker::{Broker, BrokerError, Whom};
 pub use crate::client::{ConnectError, PublishError, Publisher, Received, Subscriber};
 pub use crate::credentials::{CredentialFiles, Credentials, CredentialsError, ServerUrl};
-pub use crate::embedded::{EmbeddedConfig, Listeners, Security, TlsFiles};
+pub use crate::embedded::{EmbeddedConfig, KeeperStats, Listeners, Security, TlsFiles};
 pub use crate::external::ExternalConfig;
 pub use crate::identity::{Identities, IdentityCounters, Registered, Registry, Unbelievable};
-pub use crate::ingress::{Ingress, IngressCounters, Outcome, Parser, Publish, Refusal};
+pub use crate::ingress::{Ingress, IngressCounters, Outcome, Parser, PassedOn, Publish, Refusal};
 pub use crate::log::{AppendError, Appended, Entry, LogConfig, LogError, LogReport, LogStats, SiteLog};
 pub use crate::tiers::{TierConfig, TierError, TierStats};

@@ -1,8 +1,11 @@
 //! The external broker mode with a real mosquitto, and its errors without one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation, missing_docs)]
 
-use mqtt::{Broker, BrokerError, ConnectError, ExternalConfig, Ingress, LogConfig, LogError, Publisher, SiteLog, Subscriber, external};
+use mqtt::{
+    Broker, BrokerError, ConnectError, Credentials, ExternalConfig, Ingress, LogConfig, LogError, Publisher, SiteLog, Subscriber, external,
+};
 use protocol::{Name, Value};
+use secured::Ca;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,6 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
+
+#[allow(dead_code)] // of that, only the authority is used here
+mod secured;
 
 /// After this a test gives up waiting.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -105,6 +111,7 @@ impl Site {
         let (on_active, active) = mpsc::channel(4);
         let config = ExternalConfig {
             url: url.to_string(),
+            credentials: Credentials::default(),
             client_id: "wattle-s1".to_string(),
             site: Name::new("s1").unwrap(),
             on_active: Some(on_active),
@@ -230,15 +237,100 @@ async fn errors_say_what_to_do() {
     let long = "x".repeat(1000);
     for (url, client_id, says) in [
         (nobody.as_str(), "wattle-s1", "check the URL and that the broker runs"),
-        ("mqtts://broker", "wattle-s1", "write mqtt://host or mqtt://host:port"),
+        ("mqtts://broker", "wattle-s1", "certificate of an authority"),
+        ("ssl://broker", "wattle-s1", "write mqtt://host or mqtt://host:port"),
         (nobody.as_str(), long.as_str(), "client id"),
     ] {
-        let config =
-            ExternalConfig { url: url.to_string(), client_id: client_id.to_string(), site: Name::new("s1").unwrap(), on_active: None };
+        let (url, client_id) = (url.to_string(), client_id.to_string());
+        let config = ExternalConfig {
+            url: url.clone(),
+            credentials: Credentials::default(),
+            client_id,
+            site: Name::new("s1").unwrap(),
+            on_active: None,
+        };
         let Err(error) = external::start(config, ingress.clone()).await else { panic!("{url} works") };
         assert!(error.to_string().contains(says), "{error}");
         assert!(matches!(error, BrokerError::Connect(_)));
     }
     let Err(error) = Subscriber::connect(&nobody, "watcher", &["root/#"], 1).await else { panic!("{nobody} works") };
     assert!(matches!(error, ConnectError::Unreachable { .. }), "{error}");
+}
+
+/// A mosquitto that lets nobody in without a password, in the clear and by TLS; `None` where it is not installed.
+async fn locked(dir: &Path, authority: &Ca) -> Option<(Mosquitto, String, String)> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from)).collect();
+    let find = |name: &str| folders.iter().map(|folder| folder.join(name)).find(|file| file.is_file());
+    let (Some(program), Some(passwords)) = (find("mosquitto"), find("mosquitto_passwd")) else {
+        eprintln!("skipped: mosquitto is not installed");
+        return None;
+    };
+    let pair = authority.certify("broker", 1, 2090);
+    for (name, text) in [("ca.pem", &authority.pem), ("broker.pem", &pair.certificate), ("broker.key", &pair.key)] {
+        std::fs::write(dir.join(name), text).unwrap();
+    }
+    let made = Command::new(passwords).args(["-b", "-c"]).arg(dir.join("users")).args(["site", "secret"]).status().unwrap();
+    assert!(made.success(), "mosquitto_passwd");
+    let (plain, tls) = (free_port(), free_port());
+    let place = dir.display();
+    let text = format!(
+        "user root\npersistence false\nallow_anonymous false\npassword_file {place}/users\nlistener {plain} 127.0.0.1\n\
+         listener {tls} 127.0.0.1\ncafile {place}/ca.pem\ncertfile {place}/broker.pem\nkeyfile {place}/broker.key\n"
+    );
+    std::fs::write(dir.join("mosquitto.conf"), text).unwrap();
+    let mut command = Command::new(program);
+    command.arg("-c").arg(dir.join("mosquitto.conf")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let child = command.spawn().unwrap();
+    let url = format!("mqtt://127.0.0.1:{plain}");
+    let mosquitto = Mosquitto { child, url: url.clone(), _dir: tempfile::tempdir().unwrap() };
+    until("mosquitto to listen", || TcpStream::connect((Ipv4Addr::LOCALHOST, tls)).is_ok()).await;
+    Some((mosquitto, url, format!("mqtts://127.0.0.1:{tls}")))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_asks_who_we_are_is_told() {
+    let (dir, authority) = (tempfile::tempdir().unwrap(), Ca::new("authority"));
+    let Some((_mosquitto, plain, tls)) = locked(dir.path(), &authority).await else { return };
+    let login = |password: &str, ca: Option<&str>| Credentials {
+        user: Some("site".into()),
+        password: Some(password.into()),
+        ca: ca.map(|pem| pem.as_bytes().to_vec()),
+        ..Credentials::default()
+    };
+    let other = Ca::new("somebody else");
+    for (n, (url, credentials, works)) in [
+        (&plain, Credentials::default(), false),
+        (&plain, login("wrong", None), false),
+        (&plain, login("secret", None), true),
+        (&tls, login("secret", Some(&other.pem)), false),
+        (&tls, login("secret", Some(&authority.pem)), true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let log = SiteLog::open(&dir.path().join(format!("log{n}")), LogConfig::default()).unwrap();
+        let ingress = Arc::new(Ingress::new(Name::new("s1").unwrap(), log.clone()));
+        let (url, client_id) = (url.clone(), format!("wattle-{n}"));
+        let config = ExternalConfig {
+            url: url.clone(),
+            credentials: credentials.clone(),
+            client_id,
+            site: Name::new("s1").unwrap(),
+            on_active: None,
+        };
+        let broker = match patiently("an answer", external::start(config, ingress)).await {
+            Ok(broker) => broker,
+            Err(error) => {
+                let said = error.to_string();
+                assert!(!works && !said.contains("secret"), "{n}: {said}");
+                continue;
+            }
+        };
+        assert!(works, "{n}: it was let in");
+        let device = Publisher::connect_as(&url, &format!("device-{n}"), &credentials).await.unwrap();
+        device.publish(TOPIC, n.to_string().into(), 1).await.unwrap();
+        patiently("the reading", log.wait_past(0)).await;
+        broker.stop().await;
+    }
 }

@@ -15,8 +15,9 @@ pub(crate) use prepare::{Prepared, prepare};
 use crate::config::{BrokerConfig, Config, RetentionConfig};
 use crate::devices::Devices;
 use crate::http::{self, AppState, HttpError};
-use crate::index::Index;
+use crate::index::{Index, Lookup};
 use crate::metrics::Metrics;
+use crate::roles::{self, Failed, RoleParts};
 use crate::site::{self, Site, SiteParts, SiteTasks};
 use crate::things::Things;
 use anyhow::{Context as _, anyhow};
@@ -78,6 +79,7 @@ pub(crate) async fn run(runtime: replica::Runtime, prepared: Prepared, ready: im
         () = &mut asked => Ok(()),
         error = site_failed(&mut node.site) => Err(error),
         error = http_failed(&mut node.http) => Err(error),
+        error = part_failed(&mut node.failed) => Err(error),
         () = ended.stopped() => Err(anyhow!(
             "the ledger node has stopped: its storage failed, the log above says how; see that the disk is neither full nor read-only, run `wattle check`, and start again"
         )),
@@ -88,7 +90,7 @@ pub(crate) async fn run(runtime: replica::Runtime, prepared: Prepared, ready: im
 }
 
 /// Resolves on SIGINT or SIGTERM. The handlers are set when this returns.
-fn asked_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
+pub(crate) fn asked_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
     Ok(async move {
@@ -103,6 +105,14 @@ fn asked_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
 async fn site_failed(site: &mut Option<RunningSite>) -> anyhow::Error {
     match site {
         Some(site) => site.tasks.failed().await.into(),
+        None => std::future::pending().await,
+    }
+}
+
+/// Resolves when another part of the site that runs here has failed.
+async fn part_failed(failed: &mut mpsc::Receiver<String>) -> anyhow::Error {
+    match failed.recv().await {
+        Some(why) => anyhow!("{why}"),
         None => std::future::pending().await,
     }
 }
@@ -129,6 +139,9 @@ struct Node {
     ledger: replica::Handle,
     site: Option<RunningSite>,
     gateway: Option<Arc<mqtt::sn::Gateway>>,
+    /// Other parts of the site that run here, apart from the node.
+    roles: Option<Arc<RoleParts>>,
+    failed: mpsc::Receiver<String>,
     http: Option<HttpTask>,
     stop: watch::Sender<bool>,
 }
@@ -145,7 +158,7 @@ struct RunningSite {
 impl Node {
     async fn start(runtime: replica::Runtime, prepared: Prepared) -> anyhow::Result<Self> {
         let started = Instant::now();
-        let Prepared { config, genesis, key, joining, lock, http: listener } = prepared;
+        let Prepared { mut config, genesis, key, joining, lock, http: listener } = prepared;
         // The replica's tasks end after `run`. So the lock is left to the process, and goes with it.
         std::mem::forget(lock);
         let network = genesis.network();
@@ -167,14 +180,22 @@ impl Node {
             .await
             .context("cannot start the ledger node; `wattle check` looks at the data directory")?;
         let metrics = Metrics::new();
+        let (failing, failed) = Failed::channel();
+        let roles = match config.roles() {
+            Some(_) => Some(Arc::new(RoleParts::start(&config, &failing).await?)),
+            None => None,
+        };
+        if roles.is_some() {
+            config.fog.pipelines = None; // they are the fog processor's, which is another part
+        }
         let site = match config.site_name() {
-            Some(name) => Some(start_site(&config, (name, network), &key, &ledger, &metrics).await?),
+            Some(name) => Some(start_site(&config, roles.as_deref(), (name, network), &key, &ledger, &metrics).await?),
             None => None,
         };
         let broker = site.as_ref().and_then(|s| s.broker.as_ref()).map(|b| b.address());
-        let gateway = match config.gateway(broker.as_deref())? {
-            Some(settings) => Some(Arc::new(mqtt::sn::start(settings).await.context("cannot start the MQTT-SN gateway")?)),
-            None => None,
+        let gateway = match &roles {
+            Some(roles) => roles.gateway().cloned(),
+            None => start_gateway(&config, broker.as_deref()).await?,
         };
         let running = Running {
             name: config.node.name.clone(),
@@ -196,17 +217,18 @@ impl Node {
             site: site.as_ref().map(|s| s.site.clone()),
             things,
             gateway: gateway.clone(),
+            roles: roles.clone(),
             metrics,
             started,
             stop: stopped,
         });
         let http = Some(tokio::spawn(http::serve(listener, state)));
-        Ok(Self { running, ledger, site, gateway, http, stop })
+        Ok(Self { running, ledger, site, gateway, roles, failed, http, stop })
     }
 
     /// Stops what runs, in order.
     async fn stop(self) {
-        let Self { ledger, site, gateway, http, stop, .. } = self;
+        let Self { ledger, site, gateway, roles, http, stop, .. } = self;
         if let Some(gateway) = gateway {
             gateway.stop().await;
         }
@@ -220,6 +242,9 @@ impl Node {
                 tracing::warn!("the index is behind; the next start fills the gap");
             }
             site.close().await;
+        }
+        if let Some(roles) = roles {
+            roles.stop().await;
         }
         ledger.commit().await;
         stop.send_replace(true);
@@ -235,6 +260,7 @@ impl Node {
 /// Starts log, index, broker and site, in this order: devices are answered when their readings can go on.
 async fn start_site(
     config: &Config,
+    apart: Option<&RoleParts>,
     (name, network): (Name, NetworkId),
     key: &SecretKey,
     ledger: &replica::Handle,
@@ -260,16 +286,21 @@ async fn start_site(
     };
     let ingress = Arc::new(ingress.with_identities(identities));
     let (on_active, active) = mpsc::channel(1);
-    let broker = match &config.broker {
-        Some(broker) => {
+    let broker = match (&config.broker, apart.and_then(|parts| parts.reach.as_ref())) {
+        (Some(_), Some(reach)) => {
+            let lookup = Lookup::new(index.clone(), ledger.clone());
+            let (ingress, log, ledger, window) = (ingress.clone(), log.clone(), ledger.clone(), config.cache.window);
+            Some(roles::connect_ledger(reach, roles::LedgerParts { ingress, log, window, lookup, ledger })?)
+        }
+        (Some(broker), None) => {
             let tier = place(config, &name, &log)?;
             let embedded = broker.embedded.map(|bind| EmbeddedConfig { bind, site: name.clone(), on_active: Some(on_active.clone()) });
             match embedded {
                 Some(embedded) => Some(start_embedded(broker, embedded, &config.base, tier, ingress.clone()).await?),
-                None => start_external(broker, &name, key, on_active, ingress.clone()).await?,
+                None => start_external((broker, &config.base), &name, key, on_active, ingress.clone()).await?,
             }
         }
-        None => None,
+        (None, _) => None,
     };
     let fog = match processing {
         Some(Processing { mut runner, .. }) => {
@@ -287,6 +318,7 @@ async fn start_site(
         ingress,
         broker: broker.clone(),
         active,
+        says_active: apart.is_none_or(|parts| parts.reach.is_none()),
         index,
         histogram: metrics.latency(),
         batch_delay: Duration::from_millis(config.ledger.batch_delay_ms),
@@ -298,6 +330,13 @@ async fn start_site(
     let ledger = ledger.clone();
     let devices = tokio::spawn(async move { devices.follow(ledger).await });
     Ok(RunningSite { site, tasks, broker, devices })
+}
+
+/// The MQTT-SN gateway, if there is to be one, in front of the broker at `own` unless it has another.
+async fn start_gateway(config: &Config, own: Option<&str>) -> anyhow::Result<Option<Arc<mqtt::sn::Gateway>>> {
+    let Some(settings) = config.gateway(own)? else { return Ok(None) };
+    let gateway = mqtt::sn::start(settings).await.context("cannot start the MQTT-SN gateway")?;
+    Ok(Some(Arc::new(gateway)))
 }
 
 /// What devices are believed by: the registry on the ledger.
@@ -382,13 +421,22 @@ async fn start_embedded(
     ingress: Arc<Ingress>,
 ) -> anyhow::Result<Arc<dyn Broker>> {
     let broker = mqtt::embedded::start(config, broker.security(base), tier, ingress).await?;
-    tokio::spawn(reload_when_asked(signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?, broker.clone()));
+    reload_on_hangup(broker.clone())?;
     Ok(broker)
+}
+
+/// Has a broker read its files anew at every SIGHUP.
+///
+/// # Errors
+/// If the system does not let us watch for it.
+pub(crate) fn reload_on_hangup(broker: Arc<dyn Broker>) -> anyhow::Result<()> {
+    tokio::spawn(reload_when_asked(signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?, broker));
+    Ok(())
 }
 
 /// Our place at another broker, if the configuration names one.
 async fn start_external(
-    broker: &BrokerConfig,
+    (broker, base): (&BrokerConfig, &Path),
     site: &Name,
     key: &SecretKey,
     on_active: mpsc::Sender<()>,
@@ -400,7 +448,10 @@ async fn start_external(
     };
     // It names our session at that broker, so it must stay the same; 23 characters suit every broker.
     let client_id: String = "wattle-".chars().chain(key.public_key().to_string().chars().take(16)).collect();
-    let started = mqtt::external::start(ExternalConfig { url, client_id, site, on_active }, ingress).await;
+    let (login, base) = (broker.login.clone(), base.to_path_buf());
+    let credentials = tokio::task::spawn_blocking(move || login.credentials(&base)).await.context("reading credentials")?;
+    let credentials = credentials.context("configuration: broker.login")?;
+    let started = mqtt::external::start(ExternalConfig { url, credentials, client_id, site, on_active }, ingress).await;
     Ok(Some(started.context("cannot use the broker that broker.external names")?))
 }
 

@@ -9,10 +9,12 @@
 
 mod broker;
 mod mqttsn;
+mod roles;
 mod tier;
 
-pub(crate) use broker::BrokerConfig;
+pub(crate) use broker::{BrokerConfig, BrokerLogin};
 pub(crate) use mqttsn::MqttSnConfig;
+pub(crate) use roles::RoleName;
 pub(crate) use tier::TierSettings;
 
 use protocol::limits::BATCH_READINGS_MAX;
@@ -183,6 +185,9 @@ impl Default for HttpConfig {
 pub(crate) struct SiteConfig {
     /// The site's name: the first level of its devices' topics. A [`Name`].
     pub(crate) name: String,
+    /// The parts of the site that this process runs, apart from each other. Without it, all that is named, together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) roles: Option<Vec<RoleName>>,
 }
 
 /// What becomes of readings on their way to the site's log.
@@ -320,6 +325,7 @@ impl Config {
         if let Some(mqttsn) = &self.mqttsn {
             mqttsn.check(self.broker.as_ref())?;
         }
+        self.check_roles()?;
         let cache = &self.cache;
         if self.fog.pipelines.is_some() {
             if self.site.is_none() {
@@ -403,6 +409,12 @@ impl Config {
     #[must_use]
     pub(crate) fn pipelines_file(&self) -> Option<PathBuf> {
         self.fog.pipelines.as_ref().map(|file| self.base.join(file))
+    }
+
+    /// What the cache of a site keeps that is a process of its own: `<data_dir>/cache`.
+    #[must_use]
+    pub(crate) fn cache_dir(&self) -> PathBuf {
+        self.data_dir().join("cache")
     }
 
     /// What is on its way to other brokers: `<data_dir>/spool.redb`.
@@ -497,7 +509,7 @@ mod tests {
     fn what_is_written_is_read_back() {
         let key = "ab".repeat(32);
         let peer = PeerConfig { key: key.clone(), address: loopback(7701) };
-        let mut config = Config { site: Some(SiteConfig { name: "z1".into() }), ..Config::default() };
+        let mut config = Config { site: Some(SiteConfig { name: "z1".into(), roles: None }), ..Config::default() };
         config.broker = Some(BrokerConfig { embedded: Some(loopback(1883)), ..BrokerConfig::default() });
         config.ledger.peers.insert("n1".into(), peer);
         let mut again = load(&config.to_toml()).unwrap();

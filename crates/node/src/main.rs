@@ -26,6 +26,7 @@ mod index;
 mod joining;
 mod lock;
 mod metrics;
+mod roles;
 mod site;
 mod things;
 mod values;

@@ -195,6 +195,8 @@ pub(crate) struct SiteParts {
     pub(crate) broker: Option<Arc<dyn Broker>>,
     /// Told when somebody publishes `root/node/<site>/active`.
     pub(crate) active: mpsc::Receiver<()>,
+    /// Whether the site says at its start that it is active; else whoever connects it to its broker does, every time.
+    pub(crate) says_active: bool,
     /// The index.
     pub(crate) index: Index,
     /// Where latencies are counted, in seconds.
@@ -234,7 +236,21 @@ pub(crate) struct SiteTasks {
 /// Starts the tasks of a site that knows where to go on.
 #[must_use]
 pub(crate) fn start(parts: SiteParts, recovered: Recovered) -> (Site, SiteTasks) {
-    let SiteParts { name, ledger, log, ingress, broker, active, index, histogram, batch_delay, batch_readings_max, watermark, fog } = parts;
+    let SiteParts {
+        name,
+        ledger,
+        log,
+        ingress,
+        broker,
+        active,
+        says_active,
+        index,
+        histogram,
+        batch_delay,
+        batch_readings_max,
+        watermark,
+        fog,
+    } = parts;
     let next = recovered.next;
     let shared = Arc::new(Shared::new(recovered));
     let latency = Arc::new(latency::Latency::new(log.end(), histogram));
@@ -276,7 +292,7 @@ pub(crate) fn start(parts: SiteParts, recovered: Recovered) -> (Site, SiteTasks)
     }
     tasks.spawn(latency::mark(log.clone(), latency, stopped.clone()));
     if let Some(broker) = broker {
-        tasks.spawn(speaker::Speaker { name, broker, log, shared }.run(to_say, active, stopped));
+        tasks.spawn(speaker::Speaker { name, broker, log, shared, says_active }.run(to_say, active, stopped));
     }
     (site, SiteTasks { tasks, stop })
 }

@@ -11,6 +11,7 @@ use super::passwords::Verifier;
 use super::policy::{Grants, Policy, Rules};
 use super::tokens::{self, TokenConfig, TokenError, Tokens};
 use super::users::{User, Users};
+use crate::roles::Service;
 use protocol::Name;
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -194,6 +195,11 @@ impl Authority {
         let (identity, user) = self.identify(&state, &proof)?;
         let identity = match identity {
             Identity::Gateway { name, .. } => Identity::Gateway { name, device: self.spoken_for(attempt.client_id)? },
+            // a part of the site on this machine
+            Identity::Anonymous if attempt.local => match Service::of(attempt.client_id, &self.site) {
+                Some((service, _)) => Identity::Service { name: service.to_string() },
+                None => Identity::Anonymous,
+            },
             identity => identity,
         };
         let rules = self.judge(&state, &identity, user.as_deref())?;
@@ -217,6 +223,7 @@ impl Authority {
         let changed = matches!(admission.proof, Proof::Password { .. }) && hash(user.as_deref()) != hash(admission.user.as_deref());
         let same = match (&identity, &admission.identity) {
             (Identity::Gateway { name, .. }, Identity::Gateway { name: before, .. }) => name == before,
+            (Identity::Anonymous, Identity::Service { .. }) => true, // it was one by its client id
             (identity, before) => identity == before,
         };
         if changed || !same {
@@ -286,7 +293,15 @@ impl Authority {
                 return Err(Refused::Disabled);
             }
         }
-        let none = Grants::default();
+        // a service that is no user is a part of the site on this machine
+        let none = match (identity, user) {
+            (Identity::Service { name }, None) => Service::ALL
+                .into_iter()
+                .find(|service| service.name() == name)
+                .map(|service| service.grants(&self.site))
+                .unwrap_or_default(),
+            _ => Grants::default(),
+        };
         let grants = user.map_or(&none, |user| &user.grants);
         // grants were checked when they were read; what could not be meant for this identity allows nothing
         state.policy.rules(identity, grants).map_err(|_| Refused::Subject)

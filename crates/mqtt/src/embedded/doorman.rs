@@ -15,6 +15,8 @@
 //!   the connection only: the device comes back with a newer one and finds its session.
 //! - The client id of a link (TIER-11) is for a link's user, and for the scope that this user is for; who logs in as a link
 //!   has no other one. Without credentials one may be a link on this machine only.
+//! - The client id of a part of the site (ROLE-2) is for a service that may publish what that part says. Its session begins
+//!   anew with each connection.
 //! - rmqtt answers a refused CONNECT with "bad user name or password" or "not authorised", whatever we would say.
 
 use super::front::{Peer, Peers};
@@ -22,6 +24,7 @@ use super::tls::Tls;
 use crate::access::{AccessCounters, Admission, Attempt, Authority, Identity, Limits, Meter, Proof, Refused, Verdict};
 use crate::broker::{TOPIC_BYTES_MAX, Whom};
 use crate::client::CLIENT_ID_BYTES_MAX;
+use crate::roles::{SERVICE_PREFIX, Service};
 use crate::tiers::passport::{LINK_PREFIX, link_scope};
 use protocol::{Name, Topic};
 use rmqtt::codec::v5::{Disconnect as DisconnectV5, DisconnectReasonCode, SubscribeAckReason};
@@ -177,7 +180,7 @@ impl Doorman {
             now_s: system_time_s(),
         };
         let admission = self.authority.authenticate(&attempt).await?;
-        if !may_be_called(client_id, &admission.identity, attempt.local) {
+        if !may_be_called(client_id, &admission.identity, attempt.local) || !may_serve(client_id, &admission, &self.site) {
             return Err(Refused::ClientId);
         }
         let will = client.last_will().map(|will| match will {
@@ -227,7 +230,7 @@ impl Doorman {
         let exists = self.scx.extends.shared().await.exist(client_id);
         match known {
             Some((false, _)) if exists => Err(Refused::ClientId),
-            Some((true, false)) if exists => {
+            Some((true, same)) if exists && (!same || Service::of(client_id, &self.site).is_some()) => {
                 self.kick(client_id).await;
                 Ok(())
             }
@@ -489,6 +492,17 @@ fn may_be_called(client_id: &str, who: &Identity, local: bool) -> bool {
         Identity::Link { site, .. } => link_scope(client_id).is_some_and(|scope| scope.to_string() == site.as_str()),
         Identity::Anonymous => !link || local,
         _ => !link,
+    }
+}
+
+/// Whether a connection may have this client id, as far as parts of the site go.
+fn may_serve(client_id: &str, admission: &Admission, site: &Name) -> bool {
+    match Service::of(client_id, site) {
+        Some((service, _)) => {
+            let is_service = matches!(admission.identity, Identity::Service { .. });
+            is_service && admission.rules.may_publish(&service.own_topic(site)) == Verdict::Allowed
+        }
+        None => !client_id.starts_with(SERVICE_PREFIX),
     }
 }
 

@@ -18,18 +18,22 @@
 //! | too large | 0x83, with the reason | connection closed | no |
 //! | cannot be stored now | 0x97 quota exceeded | connection closed, so that it is sent again | no |
 //! | against the protocol (`faults.rs`) | connection closed | connection closed | no |
+//! | sent to its keeper, which does not answer (`keepers`) | connection closed, so that it is sent again | the same | no |
 //!
 //! MQTT 3.1.1 has no negative PUBACK. Whatever is not closed is acknowledged, so what must not be believed to be kept
 //! closes the connection. At QoS 0 nobody waits for an answer: only a topic that is not allowed closes.
 
 use super::doorman::{Doorman, Session};
 use super::faults::{fault, is_fault};
+use super::keepers::{Keepers, Kept};
 use crate::access::{Admission, Refused, Verdict as Permission};
 use crate::broker::{Relay, TOPIC_BYTES_MAX};
 use crate::ingress::{self, Ingress, Outcome, Refusal};
 use crate::log::AppendError;
+use crate::roles::Area;
 use crate::tiers::Tiers;
 use async_trait::async_trait;
+use edge::payload::PAYLOAD_BYTES_MAX;
 use protocol::{Name, Topic};
 use rmqtt::codec::types::MQTT_LEVEL_5;
 use rmqtt::codec::v5::PublishAckReason;
@@ -43,6 +47,7 @@ use tokio::sync::mpsc;
 
 /// What the hooks share. It lets go of the log when it is closed, which the broker's own state never does.
 pub(super) struct Gate {
+    site: Name,
     doorman: Arc<Doorman>,
     /// `root/device/<site>/`: what is published below is ingested.
     own_devices: String,
@@ -52,8 +57,16 @@ pub(super) struct Gate {
     clients: AtomicI64,
 }
 
+/// Who keeps what devices publish.
+pub(super) enum Intake {
+    /// This process, in its log.
+    Ingress(Arc<Ingress>),
+    /// Other processes, in theirs.
+    Keepers(Keepers),
+}
+
 struct Open {
-    ingress: Arc<Ingress>,
+    intake: Intake,
     relay: Relay,
     on_active: Option<mpsc::Sender<()>>,
 }
@@ -84,14 +97,16 @@ enum Verdict {
     Refuse { code: PublishAckReason, why: String, always: bool },
     /// Close the connection, whatever it speaks: no packet of the protocol is like this.
     Close(&'static str),
+    /// Nobody knows whether it is kept: close the connection, so that it is sent again and says so (DUP).
+    Doubt,
 }
 
 impl Gate {
-    pub(super) fn new(site: Name, doorman: Arc<Doorman>, ingress: Arc<Ingress>, relay: Relay, on_active: Option<mpsc::Sender<()>>) -> Self {
-        let open = RwLock::new(Some(Arc::new(Open { ingress, relay, on_active })));
+    pub(super) fn new(site: Name, doorman: Arc<Doorman>, intake: Intake, relay: Relay, on_active: Option<mpsc::Sender<()>>) -> Self {
+        let open = RwLock::new(Some(Arc::new(Open { intake, relay, on_active })));
         let active = Topic::Active(site.clone()).to_string();
         let own_devices = format!("root/device/{site}/");
-        Self { doorman, own_devices, active, open, clients: AtomicI64::new(0) }
+        Self { site, doorman, own_devices, active, open, clients: AtomicI64::new(0) }
     }
 
     /// Refuses everything from now on, and lets go of the ingress.
@@ -173,7 +188,12 @@ impl Gate {
         };
         match self.permit(who, topic) {
             Permit::Ingest => {}
-            Permit::Route => return Verdict::Route,
+            Permit::Route => {
+                return match (&open.intake, Area::of_topic(topic, &self.site)) {
+                    (Intake::Keepers(keepers), Some(area)) => kept(keepers.keep(area, client, publish).await),
+                    _ => Verdict::Route,
+                };
+            }
             Permit::Active => {
                 if let Some(told) = &open.on_active {
                     // Full means that the application has yet to act on an earlier one.
@@ -186,6 +206,10 @@ impl Gate {
                 return Verdict::Refuse { code: PublishAckReason::NotAuthorized, why, always: true };
             }
         }
+        let ingress = match &open.intake {
+            Intake::Ingress(ingress) => ingress,
+            Intake::Keepers(keepers) => return self.pass_on(keepers, session, client, publish).await,
+        };
         let arrived = ingress::Publish {
             topic,
             payload: &publish.payload,
@@ -194,11 +218,11 @@ impl Gate {
             qos: publish.qos.value(),
             dup: publish.dup,
         };
-        match open.ingress.accept(arrived).await {
+        match ingress.accept(arrived).await {
             Ok(outcome) => {
                 // Copies of readings are for subscribers here; other brokers get them from the log. What was rejected is not there.
                 if !matches!(outcome, Outcome::Stored { .. }) || self.doorman.is_anybody_subscribed().await {
-                    open.relay.offer(open.ingress.copies(&outcome));
+                    open.relay.offer(ingress.copies(&outcome));
                 }
                 match outcome {
                     Outcome::Stored { .. } => Verdict::Route,
@@ -225,6 +249,32 @@ impl Gate {
     }
 }
 
+impl Gate {
+    /// Has a device's publish kept by another process, if it is one of this site's devices.
+    async fn pass_on(&self, keepers: &Keepers, session: Option<&Session>, client: &str, publish: &Publish) -> Verdict {
+        let topic: &str = &publish.topic;
+        if Area::of_topic(topic, &self.site) != Some(Area::Device) {
+            self.doorman.denied(session, topic);
+            let why = format!("devices of this site publish to root/device/{}/<ID>/sense|act/<dataType>", self.site);
+            return Verdict::Refuse { code: PublishAckReason::NotAuthorized, why, always: true };
+        }
+        let (bytes, limit_bytes) = (publish.payload.len(), PAYLOAD_BYTES_MAX);
+        if bytes > limit_bytes {
+            let why = Refusal::TooLarge { bytes, limit_bytes }.to_string();
+            return Verdict::Refuse { code: PublishAckReason::ImplementationSpecificError, why, always: false };
+        }
+        kept(keepers.keep(Area::Device, client, publish).await)
+    }
+}
+
+fn kept(kept: Kept) -> Verdict {
+    match kept {
+        Kept::Yes => Verdict::Route,
+        Kept::No(why) => Verdict::Refuse { code: PublishAckReason::QuotaExceeded, why: why.to_owned(), always: false },
+        Kept::Doubtful => Verdict::Doubt,
+    }
+}
+
 /// How rmqtt is told a verdict. Only `Success` is routed.
 fn answer(verdict: Verdict, qos: QoS, mqtt5: bool) -> PublishAclResult {
     PublishAclResult(match verdict {
@@ -235,6 +285,10 @@ fn answer(verdict: Verdict, qos: QoS, mqtt5: bool) -> PublishAclResult {
             PublishResult::reason_code(code, Some(why.into()), close)
         }
         Verdict::Close(why) => PublishResult::reason_code(PublishAckReason::TopicNameInvalid, Some(why.into()), true),
+        Verdict::Doubt => {
+            let why = "it is not known whether the publish was kept: send it again under its packet id";
+            PublishResult::reason_code(PublishAckReason::UnspecifiedError, Some(why.into()), true)
+        }
     })
 }
 
@@ -365,6 +419,8 @@ mod tests {
             (refuse(true), QoS::AtMostOnce, false, false, true),
             (Verdict::Close("no topic"), QoS::AtLeastOnce, true, false, true),
             (Verdict::Close("no topic"), QoS::AtMostOnce, false, false, true),
+            (Verdict::Doubt, QoS::AtLeastOnce, false, false, true),
+            (Verdict::Doubt, QoS::AtLeastOnce, true, false, true),
         ] {
             let told = format!("{verdict:?} at {qos:?}, MQTT 5: {mqtt5}");
             let answer = answer(verdict, qos, mqtt5);

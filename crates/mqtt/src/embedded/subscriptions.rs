@@ -4,13 +4,16 @@
 //! `Router::add` or `Router::remove`; hooks miss some. So the router only notes that a filter may have changed, and a task
 //! looks at what is true. Nothing is counted, so nothing drifts.
 //!
-//! Subscriptions of links are not routed by rmqtt: what is for a broker below goes through the spool.
+//! Subscriptions of links are not routed by rmqtt: what is for a broker below goes through the spool. Nor are those of
+//! services in an area that they keep (`keepers`).
 
 use crate::client::lock;
+use crate::roles::{Area, Service};
 use crate::tiers::Tiers;
 use crate::tiers::board::Holders;
 use crate::tiers::passport::LINK_PREFIX;
 use async_trait::async_trait;
+use protocol::Name;
 use rmqtt::context::ServerContext;
 use rmqtt::router::{DefaultRouter, Router};
 use rmqtt::types::{
@@ -38,12 +41,32 @@ impl Dirty {
 /// rmqtt's own router, and the note of what changed.
 pub(super) struct WatchedRouter {
     inner: DefaultRouter,
-    dirty: Arc<Dirty>,
+    /// Nobody looks if it is not there.
+    dirty: Option<Arc<Dirty>>,
+    /// The site whose services keep what is published.
+    services_of: Option<Name>,
 }
 
 impl WatchedRouter {
     pub(super) fn new(scx: &ServerContext, dirty: Arc<Dirty>) -> Self {
-        Self { inner: DefaultRouter::new(Some(scx.clone())), dirty }
+        Self { inner: DefaultRouter::new(Some(scx.clone())), dirty: Some(dirty), services_of: None }
+    }
+
+    /// For a broker whose clients' publishes are kept by the services of `site`.
+    pub(super) fn of_services(scx: &ServerContext, site: Name) -> Self {
+        Self { inner: DefaultRouter::new(Some(scx.clone())), dirty: None, services_of: Some(site) }
+    }
+
+    /// Whether a subscription is somebody else's to serve.
+    fn is_apart(&self, filter: &str, client_id: &str) -> bool {
+        let service = |site: &Name| Service::of(client_id, site).is_some() && Area::of_filter(filter, site).is_some();
+        client_id.starts_with(LINK_PREFIX) || self.services_of.as_ref().is_some_and(service)
+    }
+
+    fn mark(&self, filter: &str) {
+        if let Some(dirty) = &self.dirty {
+            dirty.mark(filter);
+        }
     }
 }
 
@@ -79,20 +102,20 @@ fn holders(relations: &HashMap<rmqtt::types::ClientId, (Id, SubscriptionOptions)
 #[async_trait]
 impl Router for WatchedRouter {
     async fn add(&self, topic_filter: &str, id: Id, opts: SubscriptionOptions) -> Result<(), rmqtt::Error> {
-        if id.client_id.starts_with(LINK_PREFIX) {
+        if self.is_apart(topic_filter, &id.client_id) {
             return Ok(());
         }
         let added = self.inner.add(topic_filter, id, opts).await;
-        self.dirty.mark(topic_filter);
+        self.mark(topic_filter);
         added
     }
 
     async fn remove(&self, topic_filter: &str, id: Id) -> Result<bool, rmqtt::Error> {
-        if id.client_id.starts_with(LINK_PREFIX) {
+        if self.is_apart(topic_filter, &id.client_id) {
             return Ok(true);
         }
         let removed = self.inner.remove(topic_filter, id).await;
-        self.dirty.mark(topic_filter);
+        self.mark(topic_filter);
         removed
     }
 

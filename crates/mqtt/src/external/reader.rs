@@ -1,7 +1,8 @@
 //! The connection on which an external broker's publishes arrive, and how each is answered.
 
 use crate::broker::{Relay, TOPIC_BYTES_MAX};
-use crate::client::{BrokerUrl, ConnectError, Link, RETRY_PAUSE_MAX, RETRY_PAUSE_MIN, level};
+use crate::client::{ConnectError, Link, RETRY_PAUSE_MAX, RETRY_PAUSE_MIN, level};
+use crate::credentials::{Credentials, ServerUrl};
 use crate::ingress::{self, Ingress, Refusal};
 use crate::log::AppendError;
 use protocol::{Name, Topic};
@@ -175,14 +176,14 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(
-        url: &BrokerUrl,
+        (url, credentials): (&ServerUrl, &Credentials),
         desk: Desk,
         stopping: watch::Receiver<bool>,
         connected: watch::Sender<bool>,
         ready: oneshot::Sender<Result<(), ConnectError>>,
     ) -> Result<Self, ConnectError> {
         let link = Link { clean_session: false, manual_acks: true, packet_ids: PACKET_IDS, requests_max: REQUESTS_MAX };
-        let (client, events) = link.open(url, &desk.client_id)?;
+        let (client, events) = link.open_as(url, &desk.client_id, credentials)?;
         Ok(Self {
             client,
             events,

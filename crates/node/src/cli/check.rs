@@ -4,6 +4,7 @@
 //! DIR/log           every record's checksum and content, offsets without a gap
 //! DIR/intake        the same of what waits to be processed
 //! DIR/fog           snapshot and journal of the fog processor, and that they are of one time
+//! DIR/cache         the same, of a cache that is a process of its own
 //! DIR/ledger        every message, milestone and payload, and that they fit together   (on a copy)
 //! DIR/index.sqlite  the file's own structure, and that it leads to every batch it lists     (on a copy)
 //! DIR/network       that the directory belongs to the genesis at hand
@@ -81,6 +82,9 @@ struct Place {
 /// # Errors
 /// [`Failure`]: refused (1) if anything is damaged, usage (2) if the directory is none or is in use.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if let Some(data) = parts_only(&arguments.dir)? {
+        return check_parts(&data, arguments.json);
+    }
     let place = place(arguments)?;
     let genesis = verify::load_genesis(&place.genesis)?;
     let _lock = DirLock::take(&place.data).map_err(|e| Failure::said(Exit::Usage, e))?;
@@ -88,6 +92,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     check_network(&place.data, &genesis, &mut report);
     check_log(&place.data.join("log"), &LOG_COUNTS, &mut report);
     check_fog(&place.data, &mut report);
+    if place.data.join("cache").exists() {
+        check_log(&place.data.join("cache"), &LOG_COUNTS, &mut report);
+    }
     let mut index = open_index(&place.data.join("index.sqlite"), &mut report);
     check_ledger(&place.data.join("ledger"), &genesis, index.as_mut(), &mut report);
     if let Some(index) = index {
@@ -97,6 +104,33 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match report.damages.len() {
         0 => Ok(()),
         n => Err(Failure::new(Exit::Refused, format!("{n} damages found"), place.data.display(), "see the list above")),
+    }
+}
+
+/// The data directory of a process that runs parts of a site and no ledger node.
+fn parts_only(dir: &Path) -> Result<Option<PathBuf>, Failure> {
+    let file = dir.join("wattle.toml");
+    if !file.is_file() {
+        return Ok(None);
+    }
+    let config = Config::load(&file).map_err(|e| Failure::said(Exit::Usage, e))?;
+    Ok((!config.keeps_a_ledger()).then(|| config.data_dir()))
+}
+
+/// Checks what parts of a site keep that are processes of their own.
+fn check_parts(data: &Path, json: bool) -> Result<(), Failure> {
+    let _lock = DirLock::take(data).map_err(|e| Failure::said(Exit::Usage, e))?;
+    let mut report = Report::default();
+    check_fog(data, &mut report);
+    for log in ["sealed", "cache"].map(|name| data.join(name)) {
+        if log.exists() {
+            check_log(&log, &LOG_COUNTS, &mut report);
+        }
+    }
+    show(&report, data, json)?;
+    match report.damages.len() {
+        0 => Ok(()),
+        n => Err(Failure::new(Exit::Refused, format!("{n} damages found"), data.display(), "see the list above")),
     }
 }
 

@@ -1,9 +1,10 @@
 //! `wattle status`: how a node is doing.
 
 use super::Failure;
-use super::client::{DEFAULT_NODE, NodeClient};
+use super::client::{ClientError, DEFAULT_NODE, NodeClient};
 use super::output::{print, print_json, short, table, thousands, time_ms};
 use super::wire::{FogStats, MqttSnStats, SiteStats, Status, TierStats};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// `wattle status`.
@@ -30,7 +31,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.json {
         return print_json(&node.json::<serde_json::Value>("/api/v1/status")?);
     }
-    let status: Status = node.json("/api/v1/status")?;
+    let value: Value = node.json("/api/v1/status")?;
+    if value.get("ledger").is_none() {
+        let name = value.get("name").and_then(Value::as_str).unwrap_or("parts of a site").to_owned();
+        return print(&table(&["process", name.as_str()], process_rows(&value)));
+    }
+    let parts = part_rows(value.get("parts"));
+    let read = serde_json::from_value::<Status>(value);
+    let status = read.map_err(|e| ClientError::Answer { url: format!("{}/api/v1/status", node.base()), why: e.to_string() })?;
     let mut rows = ledger_rows(&status);
     if let Some(site) = &status.site_stats {
         rows.extend(site_rows(site));
@@ -40,7 +48,59 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(gateway) = &status.mqttsn {
         rows.extend(gateway_rows(gateway));
     }
+    rows.extend(parts);
     print(&table(&["node", status.name.as_str()], rows))
+}
+
+/// A process that runs parts of a site and no ledger node.
+fn process_rows(status: &Value) -> Vec<Vec<String>> {
+    let text = |name: &str| status.get(name).and_then(Value::as_str).unwrap_or("none").to_owned();
+    let roles = status.get("roles").and_then(Value::as_array).cloned().unwrap_or_default();
+    let roles: Vec<&str> = roles.iter().filter_map(Value::as_str).collect();
+    let uptime_s = status.get("uptime_ms").and_then(Value::as_u64).unwrap_or(0) / 1_000;
+    let mut rows = vec![
+        row("site", text("site")),
+        row("parts", roles.join(", ")),
+        row("version", text("version")),
+        row("uptime", format!("{} s", thousands(uptime_s))),
+        row("trouble", text("trouble")),
+    ];
+    rows.extend(part_rows(status.get("parts")));
+    if let Some(gateway) = status.get("mqttsn").cloned().and_then(|gateway| serde_json::from_value::<MqttSnStats>(gateway).ok()) {
+        rows.extend(gateway_rows(&gateway));
+    }
+    rows
+}
+
+/// Parts of a site that run apart from each other.
+fn part_rows(parts: Option<&Value>) -> Vec<Vec<String>> {
+    let part = |name: &str| parts.and_then(|parts| parts.get(name)).filter(|part| part.is_object());
+    let count = |part: &Value, name: &str| thousands(part.get(name).and_then(Value::as_u64).unwrap_or(0));
+    let mut rows = Vec::new();
+    if let Some(broker) = part("broker") {
+        let services = broker.get("services").and_then(Value::as_array).cloned().unwrap_or_default();
+        let services: Vec<&str> = services.iter().filter_map(Value::as_str).collect();
+        rows.push(row("broker: parts connected", if services.is_empty() { "none".to_owned() } else { services.join(", ") }));
+        rows.push(row("broker: publishes", format!("{} kept, {} held", count(broker, "kept"), count(broker, "held"))));
+        rows.push(row("broker: refused / unanswered", format!("{} / {}", count(broker, "refused"), count(broker, "doubtful"))));
+    }
+    if let Some(fog) = part("fog") {
+        rows.push(row("fog: publishes", format!("{} in, {} refused", count(fog, "accepted"), count(fog, "refused"))));
+        rows.push(row("fog: intake", format!("{} readings wait", count(fog, "intake_pending"))));
+        rows.push(row("fog: published", format!("{}, {} not taken at once", count(fog, "published"), count(fog, "not_taken"))));
+        rows.push(row("fog: waiting", fog.get("stalled").and_then(Value::as_str).unwrap_or("no")));
+    }
+    if let Some(cache) = part("cache") {
+        let pending =
+            format!("{} readings, {} of {} bytes", count(cache, "pending"), count(cache, "pending_bytes"), count(cache, "limit_bytes"));
+        rows.push(row("cache: pending", pending));
+        let oldest = cache.get("oldest_ms").and_then(Value::as_u64);
+        rows.push(row("cache: oldest", oldest.map_or_else(|| "none".to_owned(), time_ms)));
+        rows.push(row("cache: alarm", cache.get("alarm").and_then(Value::as_str).unwrap_or("none")));
+        rows.push(row("cache: kept / refused", format!("{} / {}", count(cache, "kept"), count(cache, "refused"))));
+        rows.push(row("cache: sent as pending", format!("{} in {} rounds", count(cache, "sent"), count(cache, "rounds"))));
+    }
+    rows
 }
 
 fn row(name: &str, value: impl Into<String>) -> Vec<String> {

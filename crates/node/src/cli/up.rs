@@ -5,6 +5,7 @@ use super::{Exit, Failure};
 use crate::assembly::{self, Running};
 use crate::config::Config;
 use crate::joining;
+use crate::roles::{self, RolesRunning};
 use rustix::process::{Signal, getpid, kill_process};
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -53,6 +54,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let joining = joining::from_peers(&arguments.from_peer).map_err(|url| {
         Failure::new(Exit::Usage, format!("{url:?} is not the address of a node"), "--from-peer", "give http://HOST:PORT")
     })?;
+    if !config.keeps_a_ledger() {
+        return run_roles(&config, arguments.until_stdin_ends);
+    }
     let mut prepared = assembly::prepare(&config).map_err(|e| Failure::said(Exit::Usage, format!("{e:#}")))?;
     prepared.joining = joining;
     if arguments.until_stdin_ends {
@@ -61,6 +65,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let ledger = config.ledger_dir();
     replica::run(&ledger, WORKERS, |runtime| assembly::run(runtime, prepared, ready))
         .map_err(|e| Failure::said(Exit::Fault, format!("{e:#}")))
+}
+
+/// Runs parts of a site without a ledger node.
+fn run_roles(config: &Config, until_stdin_ends: bool) -> Result<(), Failure> {
+    let prepared = roles::prepare(config).map_err(|e| Failure::said(Exit::Usage, format!("{e:#}")))?;
+    if until_stdin_ends {
+        watch_stdin();
+    }
+    super::runtime::runtime()?.block_on(roles::run(prepared, roles_ready)).map_err(|e| Failure::said(Exit::Fault, format!("{e:#}")))
+}
+
+/// Tells whoever watches that the parts have started.
+fn roles_ready(running: &RolesRunning) {
+    let RolesRunning { name, site, roles, http, broker, mqttsn } = running;
+    let broker = broker.as_ref().map(|b| format!(", MQTT {b}")).unwrap_or_default();
+    let mqttsn = mqttsn.map(|a| format!(", MQTT-SN {a}/udp")).unwrap_or_default();
+    note(&format!("{name} of site {site} runs {}: HTTP http://{http}{broker}{mqttsn}", roles.join(", ")));
 }
 
 /// Tells whoever watches that everything answers.

@@ -2,7 +2,9 @@
 
 use super::{check_range, wrong};
 use mqtt::broker::PACKET_BYTES_MAX;
-use mqtt::{AccessConfig, Anonymous, Limits, Listeners, Security, TlsFiles, TokenAlgorithm, TokenConfig};
+use mqtt::{
+    AccessConfig, Anonymous, CredentialFiles, Credentials, Limits, Listeners, Security, ServerUrl, TlsFiles, TokenAlgorithm, TokenConfig,
+};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,7 +23,7 @@ pub(crate) struct BrokerConfig {
     /// Run a broker in this process, listening here in the clear.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) embedded: Option<SocketAddr>,
-    /// Be a client of this broker: `mqtt://host:port`.
+    /// Be a client of this broker: `mqtt://host:port`, or `mqtts://host:port` for TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) external: Option<String>,
     /// The broker in this process listens here too, with TLS.
@@ -51,6 +53,62 @@ pub(crate) struct BrokerConfig {
     pub(crate) access: BrokerAccess,
     /// How much a client may ask for.
     pub(crate) limits: BrokerLimits,
+    /// How we log in to a broker elsewhere.
+    #[serde(skip_serializing_if = "BrokerLogin::is_default")]
+    pub(crate) login: BrokerLogin,
+}
+
+/// How we log in to a broker elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct BrokerLogin {
+    /// Our user name there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) username: Option<String>,
+    /// The file with the password; without it, the environment variable `WATTLE_MQTT_PASSWORD`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// The certificates of the authorities that may vouch for the broker, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Our own certificate, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// Its key, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<PathBuf>,
+}
+
+impl BrokerLogin {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What the files hold; relative paths are relative to `base`. Blocks on files.
+    ///
+    /// # Errors
+    /// [`mqtt::CredentialsError`] says which file cannot be used.
+    pub(crate) fn credentials(&self, base: &Path) -> Result<Credentials, mqtt::CredentialsError> {
+        let Self { username, password_file, ca, certificate, key } = self.clone();
+        Credentials::load(&CredentialFiles { user: username, password_file, ca, certificate, key }, base)
+    }
+
+    /// Checks what can be checked without the files. `tls`: whether the broker speaks TLS.
+    fn check(&self, tls: bool) -> Result<(), (String, String)> {
+        if self.password_file.is_some() && self.username.is_none() {
+            return wrong("broker.login.username", "a password needs a user name");
+        }
+        if self.certificate.is_some() != self.key.is_some() {
+            return wrong("broker.login.certificate", "a certificate and its key go together: give both or neither");
+        }
+        if tls && self.ca.is_none() {
+            return wrong("broker.login.ca", "a broker at mqtts:// needs the certificate of an authority");
+        }
+        if !tls && (self.ca.is_some() || self.certificate.is_some()) {
+            return wrong("broker.login.ca", "`ca`, `certificate` and `key` are for a broker at mqtts://host:port");
+        }
+        Ok(())
+    }
 }
 
 /// What becomes of clients without credentials.
@@ -188,12 +246,14 @@ impl BrokerConfig {
 
     pub(super) fn check(&self) -> Result<(), (String, String)> {
         match (self.embedded, &self.external) {
-            (Some(bind), None) => self.check_embedded(bind),
-            (None, Some(url)) => {
-                if !url.starts_with("mqtt://") || url.len() == "mqtt://".len() {
-                    return wrong("broker.external", format!("{url:?} is not of the form mqtt://host:port"));
-                }
-                let own = Self { external: self.external.clone(), ..Self::default() };
+            (Some(bind), None) => {
+                self.login.check(false)?;
+                self.check_embedded(bind)
+            }
+            (None, Some(text)) => {
+                let url: ServerUrl = text.parse().map_err(|why: mqtt::ConnectError| ("broker.external".to_owned(), why.to_string()))?;
+                self.login.check(url.tls())?;
+                let own = Self { external: self.external.clone(), login: self.login.clone(), ..Self::default() };
                 match *self == own {
                     true => Ok(()),
                     false => wrong("broker.external", "listeners, certificates, access and limits are settings of the other broker"),
@@ -290,7 +350,8 @@ mod tests {
         let mut inside = false;
         for line in lines.filter_map(|line| line.strip_prefix("# ")).filter(|line| is_key(line)) {
             if line.starts_with('[') {
-                inside = line.starts_with("[broker");
+                // how we log in elsewhere is not for the broker in this process
+                inside = line.starts_with("[broker") && line != "[broker.login]";
             }
             if inside {
                 kept.push(line);
@@ -330,6 +391,27 @@ mod tests {
         let again: BrokerConfig = toml::from_str::<Config>(&config.to_toml()).unwrap().broker.unwrap();
         assert_eq!(again, broker);
         assert_eq!(broker.listeners().len(), 2);
+    }
+
+    #[test]
+    fn a_broker_elsewhere_may_want_to_know_us() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("secret"), "pass word\n").unwrap();
+        std::fs::write(dir.path().join("ca.pem"), "authority").unwrap();
+        let text = "external = \"mqtts://b\"\n[broker.login]\nusername = \"site\"\npassword_file = \"secret\"\nca = \"ca.pem\"\n";
+        let config = load(text).unwrap();
+        let broker = config.broker.clone().unwrap();
+        let credentials = broker.login.credentials(dir.path()).unwrap();
+        assert_eq!((credentials.user.as_deref(), credentials.password.as_deref()), (Some("site"), Some("pass word")));
+        assert_eq!(credentials.ca.as_deref(), Some(b"authority".as_slice()));
+        let again: BrokerConfig = toml::from_str::<Config>(&config.to_toml()).unwrap().broker.unwrap();
+        assert_eq!(again, broker);
+        let external = |rest: &str| load(&format!("external = \"mqtt://b\"\n[broker.login]\n{rest}")).unwrap_err().to_string();
+        assert!(external("password_file = \"p\"\n").contains("broker.login.username"));
+        assert!(external("ca = \"ca.pem\"\n").contains("broker.login.ca"));
+        assert!(external("certificate = \"c.pem\"\n").contains("broker.login.certificate"));
+        assert!(load("external = \"mqtts://b\"\n").unwrap_err().to_string().contains("broker.login.ca"));
+        assert!(load("external = \"mqtt://u:p@b\"\n").unwrap_err().to_string().contains("broker.external"));
     }
 
     #[test]

@@ -34,7 +34,7 @@ mod journal;
 mod machine;
 mod pipelines;
 mod runner;
-pub(crate) mod sink;
+mod sink;
 mod snapshot;
 mod stats;
 #[cfg(test)]
@@ -43,7 +43,7 @@ mod tests;
 pub(crate) use error::FogError;
 pub(crate) use pipelines::Pipelines;
 pub(crate) use runner::{FogRunner, RunnerParts};
-pub(crate) use sink::LogSink;
+pub(crate) use sink::{LogSink, Out, Sink, SinkError};
 pub(crate) use stats::{FogHandle, FogStats};
 
 use std::path::{Path, PathBuf};

@@ -44,3 +44,4 @@ mod validators;
 mod wallets;
 
 pub(crate) use server::{AppState, HttpError, Parts, bind, serve};
+pub(crate) use status::gateway_json;

@@ -78,6 +78,11 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "the ledger node does not answer: its log says why; a restart goes on where it was")
     }
 
+    /// 503: a part is not well.
+    pub(super) fn unwell(detail: impl Into<String>) -> Self {
+        Self { retry: true, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
+    }
+
     /// Whether it says that something is here no more.
     pub(super) fn is_gone(&self) -> bool {
         self.status == StatusCode::GONE

@@ -4,6 +4,7 @@ use super::problem::Problem;
 use super::{committee, devices, events, head, messages, metrics, milestones, orders, readings, receipts, state, status, sync, things};
 use super::{validators, wallets};
 use crate::metrics::Metrics;
+use crate::roles::RoleParts;
 use crate::site::Site;
 use crate::things::Things;
 use axum::Router;
@@ -56,6 +57,8 @@ pub(crate) struct Parts {
     pub(crate) things: Things,
     /// Its MQTT-SN gateway, if it runs one.
     pub(crate) gateway: Option<Arc<mqtt::sn::Gateway>>,
+    /// Other parts of the site that run in this process, apart from it.
+    pub(crate) roles: Option<Arc<RoleParts>>,
     /// Its metrics.
     pub(crate) metrics: Metrics,
     /// When it started.

@@ -22,6 +22,10 @@ pub(super) async fn ledger_status(state: &AppState) -> Result<replica::Status, P
 pub(super) async fn status(State(state): State<AppState>) -> Result<Json<Value>, Problem> {
     let ledger = ledger_status(&state).await?;
     let committee = members(&ledger.committee, &state.genesis);
+    let parts = match &state.roles {
+        Some(parts) => Some(parts.report().await.json()),
+        None => None,
+    };
     Ok(Json(json!({
         "name": state.name,
         "site": state.site.as_ref().map(|s| s.name().as_str()),
@@ -34,6 +38,7 @@ pub(super) async fn status(State(state): State<AppState>) -> Result<Json<Value>,
         "committee": committee,
         "site_stats": state.site.as_ref().map(|s| site_json(&s.stats())),
         "mqttsn": state.gateway.as_ref().map(|g| gateway_json(g)),
+        "parts": parts,
     })))
 }
 
@@ -147,7 +152,8 @@ fn tier_json(tier: &mqtt::TierStats) -> Value {
     })
 }
 
-fn gateway_json(gateway: &mqtt::sn::Gateway) -> Value {
+/// The figures of an MQTT-SN gateway.
+pub(crate) fn gateway_json(gateway: &mqtt::sn::Gateway) -> Value {
     let stats = gateway.stats();
     json!({
         "address": gateway.address().to_string(),
@@ -168,5 +174,9 @@ fn gateway_json(gateway: &mqtt::sn::Gateway) -> Value {
 
 /// `GET /healthz`.
 pub(super) async fn healthz(State(state): State<AppState>) -> Result<&'static str, Problem> {
-    ledger_status(&state).await.map(|_| "ok")
+    ledger_status(&state).await?;
+    match state.roles.as_ref().and_then(|parts| parts.trouble()) {
+        Some(why) => Err(Problem::unwell(why)),
+        None => Ok("ok"),
+    }
 }

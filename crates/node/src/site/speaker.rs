@@ -9,15 +9,15 @@
 use super::follower::Notice;
 use super::queue::Shared;
 use super::{SiteError, read_log, told};
+pub(crate) use mqtt::roles::record;
+use mqtt::roles::{PENDING_READINGS_MAX, pending_json};
 use mqtt::{Broker, SiteLog};
-use protocol::{Name, Reading, Topic};
-use serde_json::{Value, json};
+use protocol::{Name, Topic};
+use serde_json::json;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
 
-/// Readings in one payload on `root/cache/<site>/pending`.
-pub(crate) const PENDING_READINGS_MAX: usize = 256;
 /// Readings in one answer; whoever wants more asks again.
 const PENDING_ANSWER_MAX: u64 = 16_384;
 /// Least time between two answers.
@@ -31,6 +31,7 @@ pub(super) struct Speaker {
     pub(super) broker: Arc<dyn Broker>,
     pub(super) log: SiteLog,
     pub(super) shared: Arc<Shared>,
+    pub(super) says_active: bool,
 }
 
 impl Speaker {
@@ -41,9 +42,9 @@ impl Speaker {
         mut active: mpsc::Receiver<()>,
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), SiteError> {
-        #[allow(clippy::disallowed_methods, reason = "a time for people to read")]
-        let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(0));
-        self.say(&Topic::Active(self.name.clone()), json!({ "at_ms": at_ms }).to_string().into_bytes()).await;
+        if self.says_active {
+            self.say(&Topic::Active(self.name.clone()), json!({ "at_ms": now_ms() }).to_string().into_bytes()).await;
+        }
         let tangle = Topic::Tangle(self.name.clone());
         let mut answered = None;
         loop {
@@ -85,7 +86,7 @@ impl Speaker {
                 }
             };
             at = rows.last().map_or(end, |(offset, _)| offset.saturating_add(1));
-            if !self.say(&topic, pending_json(rows.iter().map(|(_, reading)| reading))).await {
+            if !self.say(&topic, pending_json(rows.iter().map(|(_, reading)| reading), now_ms().saturating_mul(1_000))).await {
                 return; // whoever still wants it asks again
             }
         }
@@ -108,41 +109,7 @@ impl Speaker {
     }
 }
 
-/// The payload for `root/cache/<site>/pending`.
-fn pending_json<'a>(readings: impl Iterator<Item = &'a Reading>) -> Vec<u8> {
-    let row = |r: &Reading| json!([r.topic.to_string(), r.time_us, record(r)]);
-    Value::Array(readings.map(row).collect()).to_string().into_bytes()
-}
-
-/// A reading as one resolved SenML record (RFC 8428).
-pub(crate) fn record(reading: &Reading) -> Value {
-    let pack = serde_json::from_slice::<Value>(&edge::payload::fog_json(reading)).unwrap_or_default();
-    match pack {
-        Value::Array(mut records) if records.len() == 1 => records.pop().unwrap_or_default(),
-        other => other,
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pending_readings_are_a_list_of_topic_time_and_record() {
-        let reading = Reading {
-            topic: "z1/m1/sense/power".parse().unwrap(),
-            time_us: 1_700_000_000_000_000,
-            sequence: None,
-            unit: Some("W".into()),
-            value: protocol::Value::Number(42.5),
-            signed: None,
-        };
-        let value: Value = serde_json::from_slice(&pending_json([&reading].into_iter())).unwrap();
-        assert_eq!(value.pointer("/0/0"), Some(&json!("z1/m1/sense/power")));
-        assert_eq!(value.pointer("/0/1"), Some(&json!(1_700_000_000_000_000_u64)));
-        assert_eq!(value.pointer("/0/2/v"), Some(&json!(42.5)));
-        assert_eq!(value.pointer("/0/2/u"), Some(&json!("W")));
-        assert_eq!(pending_json(std::iter::empty()), b"[]");
-    }
+#[allow(clippy::disallowed_methods, reason = "a time for people to read, and to tell which times SenML can say")]
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(0))
 }

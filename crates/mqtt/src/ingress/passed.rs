@@ -1,0 +1,77 @@
+//! What another part of the site has read already, and passes on: only who published it is still to be judged.
+
+use super::{Ingress, Outcome, REASON_BYTES_MAX, Refusal, Rejection, shortened};
+use crate::identity::Believed;
+use crate::log::{Appended, Entry};
+use edge::payload::{Malformed, Told};
+use protocol::{DeviceTopic, Topic};
+use std::sync::atomic::Ordering;
+
+/// A reading, or a few of one device, on their way between the parts of a site.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PassedOn {
+    /// The device and what it measures.
+    pub topic: DeviceTopic,
+    /// What it told.
+    pub told: Told,
+    /// The fingerprint of the publish ([`crate::roles::Arrived::fingerprint`]), if its publisher may send it again.
+    pub origin: Option<[u8; 16]>,
+    /// Whether it may have been passed on before.
+    pub dup: bool,
+}
+
+impl Ingress {
+    /// Takes what is passed on; returns once it is durable. What this log had lately is a duplicate; whether the ledger has it
+    /// from longer ago, the caller has asked.
+    ///
+    /// # Errors
+    /// [`Refusal`]: it must not be acknowledged.
+    pub async fn take(&self, passed: PassedOn) -> Result<Outcome, Refusal> {
+        let outcome = self.judge_and_keep(passed).await;
+        let (counter, readings) = match &outcome {
+            Ok(Outcome::Stored { readings, .. }) => (&self.accepted, readings.len()),
+            Ok(Outcome::Duplicate) => (&self.duplicates, 0),
+            Ok(Outcome::Rejected(_)) => (&self.rejected, 0),
+            Err(_) => (&self.refused, 0),
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        self.readings.fetch_add(readings as u64, Ordering::Relaxed);
+        if let Err(Refusal::Store(why)) = &outcome {
+            self.warn(why);
+        }
+        outcome
+    }
+
+    async fn judge_and_keep(&self, passed: PassedOn) -> Result<Outcome, Refusal> {
+        let PassedOn { topic, told, origin, dup } = passed;
+        let bytes = match &told {
+            Told::Readings(readings) => readings.len(),
+            Told::Signed(_) => 1,
+        };
+        let (readings, number) = match self.believed_of(&topic, told) {
+            Ok(Believed::Plain(readings)) => (readings, None),
+            Ok(Believed::Signed(reading, number)) => (vec![*reading], Some(number)),
+            Ok(Believed::Again | Believed::UnderWay) => return Ok(Outcome::Duplicate), // never said of what is passed on
+            Err(why) => {
+                let (topic, reason) = (Topic::Fog(topic).to_string(), shortened(&why, REASON_BYTES_MAX));
+                return Ok(Outcome::Rejected(Rejection { topic, reason, bytes }));
+            }
+        };
+        let appended = self.log.append(Entry { origin, dup, readings }).await?;
+        if let Some(number) = number {
+            number.keep();
+        }
+        Ok(match appended {
+            Appended::Stored { first_offset, fresh } => Outcome::Stored { first_offset, readings: fresh },
+            Appended::Duplicate => Outcome::Duplicate,
+        })
+    }
+
+    fn believed_of(&self, topic: &DeviceTopic, told: Told) -> Result<Believed<'_>, String> {
+        match (&self.identities, told) {
+            (Some(identities), told) => identities.believe(topic, told).map_err(|why| why.to_string()),
+            (None, Told::Readings(readings)) => Ok(Believed::Plain(readings)),
+            (None, Told::Signed(_)) => Err(Malformed::Signed.to_string()),
+        }
+    }
+}
