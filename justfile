@@ -46,4 +46,4 @@ interop *ARGS:
 
 # Golden vectors of the wire formats: a deliberate act
 write-vectors:
-    WATTLE_WRITE_VECTORS=1 cargo test -p protocol --test vectors
+    WATTLE_WRITE_VECTORS=1 cargo test -p protocol --test vectors --test exchange

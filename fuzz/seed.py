@@ -23,7 +23,7 @@ FILE_BYTES_MAX = 4096
  ACCOUNT, TOTALS, RECEIPT_JSON, GENESIS_JSON, TOPIC_TEXT, DEVICE_TOPIC_TEXT, NAME_TEXT, READING_NAME_TEXT, ID_TEXT,
  PUBLIC_KEY_TEXT, SIGNATURE_TEXT, NETWORK_ID_TEXT, HEAD, ORDER, EVIDENCE, PARAMETERS, HANDOVER, ADDRESS, WALLET, VALIDATOR,
  CANDIDATES, EPOCH, DELEGATION, UNBONDING, VOID_IDS, ENVELOPE, DEVICE_NAME, CREDENTIAL, SITE, DEVICE, DEVICE_KEY, DEVICE_NAME_TEXT,
- THING) = range(46)
+ THING, DEVICE_REQUEST, RECORD) = range(48)
 RETAINED_FULL = struct.pack(">Q", 1 << 63)
 
 
@@ -139,6 +139,13 @@ def decode_seeds(vectors):
                  "properties": {"power": {"type": "number", "forms": [{"href": "mqtt://plant/meter-1", "op": "readproperty"}]}}}
     add("thing", THING, json.dumps(described))
     add("refused-thing-without-title", THING, json.dumps({k: v for k, v in described.items() if k != "title"}))
+    exchange = json.loads((VECTORS / "exchange-v1.json").read_text())
+    for n, body in enumerate(exchange["bodies"]):
+        record = bytes.fromhex(body)[5:]
+        add(f"record-{n}", RECORD, record)
+        if record[0] == 0:
+            add(f"device-request-{n}", DEVICE_REQUEST, record[1:])
+    add("refused-device-request-sense", DEVICE_REQUEST, bytes.fromhex(exchange["bodies"][0])[6:].replace(b"lamp\x01", b"lamp\x00"))
     add("delegation", DELEGATION, b"\xe8\x07" + RETAINED_FULL)
     add("unbonding", UNBONDING, b"\x02\x07\x64" + RETAINED_FULL + b"\x08\xe8\x07" + RETAINED_FULL)
     add("void-ids", VOID_IDS, b"\x02" + bytes(32) + bytes(range(32)))

@@ -1,11 +1,12 @@
 //! Every decoder of bytes and text from strangers.
 
 use ledger::{Account, Candidates, Delegation, Device, DeviceKey, Epoch, Site, Totals, Unbonding, VoidIds, Wallet};
+use protocol::exchange::{Record, RecordsWriter, records};
 use protocol::json::GenesisError;
 use protocol::{
-    Address, Batch, Body, Credential, Decode, DecodeError, DeviceName, DeviceTopic, Encode, Evidence, Finalization, Genesis, Handover,
-    Head, Id, Message, MessageError, Milestone, Name, NetworkId, Order, Parameters, PublicKey, Reading, ReadingName, Receipt, SecretKey,
-    Signature, SignedReading, Topic, Unsigned, Value,
+    Address, Batch, Body, Credential, Decode, DecodeError, DeviceName, DeviceRequest, DeviceTopic, Encode, Evidence, Finalization, Genesis,
+    Handover, Head, Id, Message, MessageError, Milestone, Name, NetworkId, Order, Parameters, PublicKey, Reading, ReadingName, Receipt,
+    SecretKey, Signature, SignedReading, Topic, Unsigned, Value,
 };
 use std::fmt::Display;
 use std::str::FromStr;
@@ -66,6 +67,8 @@ pub fn decode(data: &[u8]) -> bool {
         43 => canonical::<DeviceKey>(input).is_some(),
         44 => spelled::<DeviceName>(input),
         45 => thing(input),
+        46 => canonical::<DeviceRequest>(input).is_some_and(|request| check_request(&request)),
+        47 => canonical::<Record>(input).is_some_and(|record| check_record(&record)),
         _ => false,
     }
 }
@@ -161,6 +164,22 @@ fn check_reading(reading: &Reading) -> bool {
 fn check_signed(signed: &SignedReading) -> bool {
     let reading = signed.clone().into_reading("plant/meter-1/sense/power".parse().expect("a topic"), PublicKey([3; 32]));
     assert_eq!(canonical::<Reading>(&reading.encode()).as_ref(), Some(&reading));
+    true
+}
+
+/// Each request has an id and a slot; the slot does not depend on what is asked.
+fn check_request(request: &DeviceRequest) -> bool {
+    let other = DeviceRequest { value: Value::Boolean(true), ..request.clone() };
+    assert_eq!(other.slot(), request.slot());
+    assert_eq!(other.id() == request.id(), other == *request);
+    check_text(&request.to)
+}
+
+/// Any record has room in a body, and is read back from it.
+fn check_record(record: &Record) -> bool {
+    let mut writer = RecordsWriter::default();
+    assert!(writer.add(record), "a record without room");
+    assert_eq!(records(&writer.finish()), Some(Ok(vec![record.clone()])));
     true
 }
 

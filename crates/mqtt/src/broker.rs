@@ -16,7 +16,7 @@ use crate::client::{ConnectError, PublishError};
 use crate::embedded::KeeperStats;
 use crate::tiers::{TierError, TierStats};
 use async_trait::async_trait;
-use protocol::Name;
+use protocol::{DeviceName, Name};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -77,6 +77,28 @@ pub enum Whom {
     Identity(Identity),
 }
 
+/// A message that waits for a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its topic.
+    pub topic: String,
+    /// The quality of service that it waits with: 1 or 2.
+    pub qos: u8,
+    /// Its payload.
+    pub payload: Vec<u8>,
+}
+
+/// What a device that roams has at a broker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Luggage {
+    /// What it has subscribed to, each with its quality of service.
+    pub filters: Vec<(String, u8)>,
+    /// What waits for it, the oldest first.
+    pub messages: Vec<Waiting>,
+    /// Messages that waited and cannot be handed over.
+    pub left: u64,
+}
+
 /// A site's broker, in this process or elsewhere.
 #[async_trait]
 pub trait Broker: Send + Sync {
@@ -85,6 +107,15 @@ pub trait Broker: Send + Sync {
     /// # Errors
     /// [`BrokerError::Publish`] if the topic, the size or the `qos` is not allowed, or the broker has stopped.
     async fn publish(&self, topic: &str, payload: Vec<u8>, qos: u8, retain: bool) -> Result<(), BrokerError>;
+
+    /// Publishes a command to an actuator on `root/fog/x`, QoS 1, not retained. Where MQTT 5 is spoken it bears the property
+    /// [`COMMAND`](crate::roles::COMMAND): a command is no reading, and no part of the site keeps it as one (ROLE-8).
+    ///
+    /// # Errors
+    /// As [`Broker::publish`].
+    async fn command(&self, topic: &str, payload: Vec<u8>) -> Result<(), BrokerError> {
+        self.publish(topic, payload, 1, false).await
+    }
 
     /// Hands copies (`root/fog/x`, `rejected`; topic and payload) to subscribers, as after a publish of a device: without
     /// waiting, and without a trace if too many wait or it has stopped.
@@ -109,6 +140,24 @@ pub trait Broker: Send + Sync {
     /// still log in comes back: see [`Broker::bar`].
     async fn disconnect(&self, _whom: &Whom) -> usize {
         0
+    }
+
+    /// Whether anybody, connected or away with a session, has subscribed to `topic`; `None` if that cannot be known here: with a
+    /// broker that is not ours, or one that is not alone for its site.
+    async fn has_subscriber(&self, _topic: &str) -> Option<bool> {
+        None
+    }
+
+    /// A device has gone elsewhere: ends its connection and its session, and gives what it has here. A broker that is not ours
+    /// gives nothing.
+    async fn depart(&self, _device: &DeviceName) -> Luggage {
+        Luggage::default()
+    }
+
+    /// A device has come: gives its session what it had elsewhere. False if it is not connected, and always with a broker
+    /// that is not ours.
+    async fn arrive(&self, _device: &DeviceName, _luggage: &Luggage) -> bool {
+        false
     }
 
     /// Keeps a device of the site out from now on, whatever it shows, or lets it in again. Its connections are closed. A

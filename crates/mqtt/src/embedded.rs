@@ -22,6 +22,7 @@ mod front;
 mod hooks;
 mod keepers;
 mod links;
+mod roaming;
 mod sharing;
 mod subscriptions;
 mod tier;
@@ -32,23 +33,24 @@ pub use keepers::KeeperStats;
 pub use tls::TlsFiles;
 
 use crate::access::{AccessConfig, AccessCounters, AccessError, AccessReport, Anonymous, Authority, Identity, Limits};
-use crate::broker::{Broker, BrokerError, PACKET_BYTES_MAX, Relay, RelayedCopy, Whom};
+use crate::broker::{Broker, BrokerError, Luggage, PACKET_BYTES_MAX, Relay, RelayedCopy, Whom};
 use crate::client::{PublishError, check};
 use crate::ingress::Ingress;
 use crate::log::SiteLog;
+use crate::roles::COMMAND;
 use crate::tiers::{TierConfig, TierError, TierStats, Tiers};
 use async_trait::async_trait;
 use doorman::Doorman;
 use front::{Door, Front, Peers};
 use hooks::{Gate, Hooks, Intake};
 use keepers::Keepers;
-use protocol::Name;
-use rmqtt::codec::v5::{Disconnect as DisconnectV5, DisconnectReasonCode, PublishProperties};
+use protocol::{DeviceName, Name};
+use rmqtt::codec::v5::{Disconnect as DisconnectV5, DisconnectReasonCode, PublishProperties, UserProperties};
 use rmqtt::context::ServerContext;
 use rmqtt::net::Builder;
 use rmqtt::server::MqttServer;
 use rmqtt::session::SessionState;
-use rmqtt::types::{CodecPublish, Disconnect, From as Origin, Id, ListenerId, Message, Publish, QoS, Reason};
+use rmqtt::types::{CodecPublish, Disconnect, From as Origin, Id, ListenerId, Message, Publish, QoS, Reason, TopicName};
 use rmqtt::utils::timestamp_millis;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU16;
@@ -394,6 +396,17 @@ async fn inject(scx: &ServerContext, topic: &str, payload: Vec<u8>, qos: QoS, re
 
 /// As [`inject`], with the client id `sender`.
 async fn inject_as(scx: &ServerContext, sender: &str, topic: &str, payload: Vec<u8>, qos: QoS, retain: bool) -> Result<(), rmqtt::Error> {
+    inject_with(scx, sender, (topic, payload), (qos, retain), UserProperties::new()).await
+}
+
+/// The same, with user properties.
+async fn inject_with(
+    scx: &ServerContext,
+    sender: &str,
+    (topic, payload): (&str, Vec<u8>),
+    (qos, retain): (QoS, bool),
+    user_properties: UserProperties,
+) -> Result<(), rmqtt::Error> {
     let from = Origin::from_system(Id::new(scx.node.id(), 0, None, None, sender.into(), None));
     let publish = CodecPublish {
         dup: false,
@@ -402,7 +415,8 @@ async fn inject_as(scx: &ServerContext, sender: &str, topic: &str, payload: Vec<
         topic: topic.into(),
         packet_id: None,
         payload: payload.into(),
-        properties: Some(PublishProperties::default()), // without them 5.0 subscribers lose their identifiers
+        // without any 5.0 subscribers lose their identifiers
+        properties: Some(PublishProperties { user_properties, ..PublishProperties::default() }),
     };
     let publish: Publish = publish.into();
     SessionState::forwards(scx, from, publish.create_time(timestamp_millis()), false, None).await
@@ -438,9 +452,9 @@ struct Embedded {
     stopped: AtomicBool,
 }
 
-#[async_trait]
-impl Broker for Embedded {
-    async fn publish(&self, topic: &str, payload: Vec<u8>, qos: u8, retain: bool) -> Result<(), BrokerError> {
+impl Embedded {
+    /// Publishes what the site itself says.
+    async fn say(&self, topic: &str, payload: Vec<u8>, (qos, retain): (u8, bool), user: UserProperties) -> Result<(), BrokerError> {
         if self.stopped.load(Ordering::Relaxed) {
             return Err(PublishError::Stopped.into());
         }
@@ -450,9 +464,19 @@ impl Broker for Embedded {
         {
             durable.wait().await.map_err(TierError::from)?;
         }
-        let qos = quality(qos);
         let failed = |e: rmqtt::Error| BrokerError::Engine { what: "publish", why: format!("{e:#}") };
-        inject(&self.scx, topic, payload, qos, retain).await.map_err(failed)
+        inject_with(&self.scx, OWN_CLIENT_ID, (topic, payload), (quality(qos), retain), user).await.map_err(failed)
+    }
+}
+
+#[async_trait]
+impl Broker for Embedded {
+    async fn publish(&self, topic: &str, payload: Vec<u8>, qos: u8, retain: bool) -> Result<(), BrokerError> {
+        self.say(topic, payload, (qos, retain), UserProperties::new()).await
+    }
+
+    async fn command(&self, topic: &str, payload: Vec<u8>) -> Result<(), BrokerError> {
+        self.say(topic, payload, (1, false), vec![(COMMAND.into(), "1".into())]).await
     }
 
     fn relay(&self, copies: Vec<(String, Vec<u8>)>) {
@@ -469,6 +493,24 @@ impl Broker for Embedded {
 
     async fn disconnect(&self, whom: &Whom) -> usize {
         self.doorman.disconnect(whom).await
+    }
+
+    async fn has_subscriber(&self, topic: &str) -> Option<bool> {
+        if self.tier.is_some() {
+            return None;
+        }
+        let own = Id::new(self.scx.node.id(), 0, None, None, OWN_CLIENT_ID.into(), None);
+        let topic: TopicName = topic.into();
+        let matched = self.scx.extends.router().await.matches(own, &topic).await.ok()?;
+        Some(matched.values().any(|subscribers| !subscribers.is_empty()))
+    }
+
+    async fn depart(&self, device: &DeviceName) -> Luggage {
+        roaming::depart(&self.scx, &self.doorman, device).await
+    }
+
+    async fn arrive(&self, device: &DeviceName, luggage: &Luggage) -> bool {
+        roaming::arrive(&self.scx, &self.doorman, device, luggage).await
     }
 
     async fn bar(&self, device: &Name, barred: bool) {

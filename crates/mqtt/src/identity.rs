@@ -62,6 +62,9 @@ pub enum Unbelievable {
     /// The number is far behind.
     #[error("the device's number {0} lies far behind those that were taken: a replay, or a device that counts anew under its old key")]
     Stale(u64),
+    /// Of another site, and not signed.
+    #[error("a device that is away from its site is known by its signature alone: it needs a registered key, and signs")]
+    Visitor,
     /// Too many keys.
     #[error("this site keeps the numbers of no further key")]
     Full,
@@ -92,6 +95,13 @@ pub(crate) enum Believed<'a> {
     Again,
     /// The same, but what it sent before is still being written: nobody can say yet what became of it.
     UnderWay,
+    /// The device signed this, at that time, and is not here as far as is known: it has just come.
+    Elsewhere {
+        /// Its key.
+        key: PublicKey,
+        /// The reading's time, in microseconds since 1970.
+        time_us: u64,
+    },
 }
 
 /// A number that is taken until its reading is kept; dropped before, it is given back.
@@ -165,18 +175,20 @@ impl Identities {
         }
     }
 
-    /// Whether what a publish tells is to be believed. `dup`: whether the client says that it may have sent it before.
+    /// Whether what a publish tells is to be believed. `dup`: whether the client says that it may have sent it before;
+    /// `guest`: whether its device is of another site.
     ///
     /// # Errors
     /// [`Unbelievable`]: the publish can never be taken.
-    pub(crate) fn judge(&self, topic: &DeviceTopic, told: Told, dup: bool) -> Result<Believed<'_>, Unbelievable> {
+    pub(crate) fn judge(&self, topic: &DeviceTopic, told: Told, dup: bool, guest: bool) -> Result<Believed<'_>, Unbelievable> {
         let verdict = match ((self.registry)(topic), told) {
+            (Registered::Unknown | Registered::Unsigned, _) if guest => Err(Unbelievable::Visitor),
             (Registered::Revoked, _) => Err(Unbelievable::Revoked),
             (Registered::Unknown, _) if self.required => Err(Unbelievable::Unknown),
             (Registered::Unknown | Registered::Unsigned, Told::Readings(readings)) => Ok(Believed::Plain(readings)),
             (Registered::Unknown | Registered::Unsigned, Told::Signed(_)) => Err(Unbelievable::NoKey),
             (Registered::Signs(_), Told::Readings(_)) => Err(Unbelievable::Unsigned),
-            (Registered::Signs(key), Told::Signed(signed)) => self.signed(topic, key, signed, dup),
+            (Registered::Signs(key), Told::Signed(signed)) => self.signed(topic, key, signed, (dup, guest)),
         };
         if let Err(why) = &verdict {
             self.count(*why);
@@ -184,13 +196,19 @@ impl Identities {
         verdict
     }
 
-    fn signed(&self, topic: &DeviceTopic, key: PublicKey, signed: SignedReading, dup: bool) -> Result<Believed<'_>, Unbelievable> {
-        let number = signed.sequence;
+    fn signed(
+        &self,
+        topic: &DeviceTopic,
+        key: PublicKey,
+        signed: SignedReading,
+        (dup, guest): (bool, bool),
+    ) -> Result<Believed<'_>, Unbelievable> {
+        let (number, time_us) = (signed.sequence, signed.time_us);
         let reading = signed.into_reading(topic.clone(), key);
         if !reading.is_authentic(&self.network) {
             return Err(Unbelievable::Signature);
         }
-        match self.replays.take(key, number) {
+        match self.replays.take(key, number, guest) {
             Taken::New => Ok(Believed::Signed(Box::new(reading), Number { replays: &self.replays, key, number, kept: false })),
             // a client that heard no answer sends it again by the book: nothing is wrong, and nothing to keep
             Taken::UnderWay => Ok(Believed::UnderWay),
@@ -198,6 +216,7 @@ impl Identities {
             Taken::Again => Err(Unbelievable::Replayed(number)),
             Taken::Old => Err(Unbelievable::Stale(number)),
             Taken::Full => Err(Unbelievable::Full),
+            Taken::Elsewhere => Ok(Believed::Elsewhere { key, time_us }),
         }
     }
 
@@ -207,16 +226,20 @@ impl Identities {
     /// # Errors
     /// [`Unbelievable`]: the publish can never be taken.
     pub(crate) fn believe(&self, topic: &DeviceTopic, told: Told) -> Result<Believed<'_>, Unbelievable> {
-        let (Registered::Signs(key), Told::Signed(signed)) = ((self.registry)(topic), &told) else { return self.judge(topic, told, true) };
+        let (Registered::Signs(key), Told::Signed(signed)) = ((self.registry)(topic), &told) else {
+            return self.judge(topic, told, true, false);
+        };
         let number = signed.sequence;
         let reading = signed.clone().into_reading(topic.clone(), key);
         if !reading.is_authentic(&self.network) {
             self.count(Unbelievable::Signature);
             return Err(Unbelievable::Signature);
         }
-        match self.replays.take(key, number) {
+        match self.replays.take(key, number, false) {
             Taken::New => Ok(Believed::Signed(Box::new(reading), Number { replays: &self.replays, key, number, kept: false })),
             Taken::UnderWay | Taken::Again | Taken::Old => Ok(Believed::Plain(vec![reading])),
+            // devices of a site in parts do not roam (ROLE-17), so no key is closed where this is asked
+            Taken::Elsewhere => Ok(Believed::Elsewhere { key, time_us: reading.time_us }),
             Taken::Full => {
                 self.count(Unbelievable::Full);
                 Err(Unbelievable::Full)
@@ -226,7 +249,7 @@ impl Identities {
 
     fn count(&self, why: Unbelievable) {
         let counter = match why {
-            Unbelievable::Unknown | Unbelievable::NoKey => &self.unknown,
+            Unbelievable::Unknown | Unbelievable::NoKey | Unbelievable::Visitor => &self.unknown,
             Unbelievable::Unsigned => &self.unsigned,
             Unbelievable::Revoked => &self.revoked,
             Unbelievable::Signature => &self.forged,

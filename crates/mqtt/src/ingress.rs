@@ -3,7 +3,8 @@
 //! # Rules
 //! - An [`Outcome`] is acknowledged, a [`Refusal`] is not. What is acknowledged is durable, was durable before,
 //!   or can never become a reading (and is told on `root/fog/<site>/rejected`).
-//! - Devices publish on `root/device/x` of this site; every other topic is refused here.
+//! - Devices publish on `root/device/x` of this site; every other topic is refused here. What they ask of other devices
+//!   (`root/device/<site>/<ID>/request`) goes to the desk for requests, if the site has one.
 //! - A QoS 1 or 2 publish has an origin: the hash of client, packet id, topic and bytes. With DUP set it is a
 //!   redelivery if its origin was stored lately.
 //! - What a device's registration asks of its readings is checked first ([`crate::identity`]).
@@ -24,14 +25,18 @@ pub use passed::PassedOn;
 
 use crate::identity::{Believed, Identities};
 use crate::log::{AppendError, Appended, Entry, SiteLog};
+use crate::requests::{NotAsked, REQUEST_PAYLOAD_BYTES_MAX, RequestDesk};
 use edge::payload::{self, Malformed, PAYLOAD_BYTES_MAX, Told};
-use protocol::{DeviceTopic, Id, Name, Reading, Topic};
+use protocol::{DeviceName, DeviceTopic, Id, Name, PublicKey, Reading, Topic};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 use thiserror::Error;
+use tokio::sync::mpsc;
 
+/// How old a reading may be that shows where its device is, and how far ahead, in microseconds.
+const ARRIVAL_SPAN_US: u64 = 600 * 1_000_000;
 /// Bytes of the reason that a rejection tells.
 const REASON_BYTES_MAX: usize = 512;
 /// Bytes of a topic that a refusal quotes.
@@ -66,6 +71,8 @@ pub enum Outcome {
     },
     /// All of it was durable before.
     Duplicate,
+    /// It asks another device for something, and is on its way.
+    Requested,
     /// Its payload can never become a reading; sending it again would not help.
     Rejected(Rejection),
 }
@@ -90,13 +97,22 @@ impl Outcome {
             Self::Stored { readings, .. } => {
                 readings.iter().map(|reading| (Topic::Fog(reading.topic.clone()).to_string(), payload::fog_json(reading))).collect()
             }
-            Self::Duplicate => Vec::new(),
+            Self::Duplicate | Self::Requested => Vec::new(),
             Self::Rejected(Rejection { topic, reason, bytes }) => {
                 let told = serde_json::json!({ "topic": topic, "reason": reason, "bytes": bytes });
                 vec![(Topic::Rejected(site.clone()).to_string(), told.to_string().into_bytes())]
             }
         }
     }
+}
+
+/// A device that published here, and is elsewhere as far as is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The device.
+    pub device: DeviceName,
+    /// The key that it signed with.
+    pub key: PublicKey,
 }
 
 /// A publish that must not be acknowledged.
@@ -121,7 +137,7 @@ pub enum Refusal {
 /// How many publishes had which end, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IngressCounters {
-    /// Stored, wholly or in part.
+    /// Stored, wholly or in part; and requests that were taken.
     pub accepted: u64,
     /// All of it was stored before.
     pub duplicates: u64,
@@ -146,6 +162,11 @@ pub struct Ingress {
     log: SiteLog,
     identities: Option<Identities>,
     parser: Option<Parser>,
+    requests: Option<Arc<dyn RequestDesk>>,
+    /// The sites whose devices may come here.
+    visitors: Vec<Name>,
+    /// Who is told when one has come, or has come back.
+    arrivals: Option<mpsc::Sender<Arrival>>,
     now_us: fn() -> u64,
     last_arrival_us: AtomicU64,
     accepted: AtomicU64,
@@ -179,6 +200,9 @@ impl Ingress {
             log,
             identities: None,
             parser: None,
+            requests: None,
+            visitors: Vec::new(),
+            arrivals: None,
             now_us,
             last_arrival_us: zero(),
             accepted: zero(),
@@ -201,6 +225,19 @@ impl Ingress {
     #[must_use]
     pub fn with_parser(self, parser: Parser) -> Self {
         Self { parser: Some(parser), ..self }
+    }
+
+    /// The same, which hands what devices ask of each other to `desk`. Without, requests are refused.
+    #[must_use]
+    pub fn with_requests(self, desk: Arc<dyn RequestDesk>) -> Self {
+        Self { requests: Some(desk), ..self }
+    }
+
+    /// The same, for devices that roam: those of the sites `visitors` are taken too, if they sign. `arrivals` is told of those
+    /// that publish here and are elsewhere as far as is known; a full channel is not waited for, they publish again.
+    #[must_use]
+    pub fn with_visitors(self, visitors: Vec<Name>, arrivals: mpsc::Sender<Arrival>) -> Self {
+        Self { visitors, arrivals: Some(arrivals), ..self }
     }
 
     /// What the broker publishes after this outcome of a publish: topics and payloads.
@@ -236,6 +273,9 @@ impl Ingress {
                 count(&self.accepted, 1);
                 count(&self.readings, readings.len());
             }
+            Ok(Outcome::Requested) => {
+                count(&self.accepted, 1);
+            }
             Ok(Outcome::Duplicate) => {
                 count(&self.duplicates, 1);
             }
@@ -263,6 +303,11 @@ impl Ingress {
     }
 
     async fn outcome(&self, publish: Publish<'_>) -> Result<Outcome, Refusal> {
+        if publish.topic.ends_with("/request")
+            && let Ok(Topic::Request(from)) = publish.topic.parse::<Topic>()
+        {
+            return self.request(from, &publish).await;
+        }
         let topic = self.topic(publish.topic)?;
         let bytes = publish.payload.len();
         if bytes > PAYLOAD_BYTES_MAX {
@@ -274,6 +319,10 @@ impl Ingress {
             Ok(Believed::Signed(reading, number)) => (vec![*reading], Some(number)),
             Ok(Believed::Again) => return Ok(Outcome::Duplicate),
             Ok(Believed::UnderWay) => return Err(AppendError::Overloaded.into()),
+            Ok(Believed::Elsewhere { key, time_us }) => {
+                self.arrived(&topic, key, time_us);
+                return Err(AppendError::Overloaded.into());
+            }
             Err(why) => {
                 let reason = shortened(&why, REASON_BYTES_MAX);
                 return Ok(Outcome::Rejected(Rejection { topic: publish.topic.to_owned(), reason, bytes }));
@@ -300,20 +349,52 @@ impl Ingress {
         }
     }
 
+    /// Hands a request to its desk.
+    async fn request(&self, from: DeviceName, publish: &Publish<'_>) -> Result<Outcome, Refusal> {
+        let refuse = |why: &str| Refusal::Topic(format!("the topic {:?} is refused: {why}", shortened(publish.topic, QUOTE_BYTES_MAX)));
+        let bytes = publish.payload.len();
+        let Some(desk) = &self.requests else {
+            return Err(refuse("this site takes no requests of devices"));
+        };
+        if from.site != self.site {
+            return Err(refuse(&format!("this is the site {0}, publish to root/device/{0}/…", self.site)));
+        }
+        if bytes > REQUEST_PAYLOAD_BYTES_MAX {
+            return Err(Refusal::TooLarge { bytes, limit_bytes: REQUEST_PAYLOAD_BYTES_MAX });
+        }
+        match desk.ask(from, publish.payload, self.arrival_us()).await {
+            Ok(()) => Ok(Outcome::Requested),
+            Err(NotAsked::Refused(why)) => {
+                let reason = shortened(&why, REASON_BYTES_MAX);
+                Ok(Outcome::Rejected(Rejection { topic: publish.topic.to_owned(), reason, bytes }))
+            }
+            Err(NotAsked::Later) => Err(AppendError::Overloaded.into()),
+        }
+    }
+
     /// Whether what a publish tells is to be believed; else why not, in words.
     fn believed(&self, topic: &DeviceTopic, told: Told, dup: bool) -> Result<Believed<'_>, String> {
         match (&self.identities, told) {
-            (Some(identities), told) => identities.judge(topic, told, dup).map_err(|why| why.to_string()),
+            (Some(identities), told) => identities.judge(topic, told, dup, topic.site != self.site).map_err(|why| why.to_string()),
             (None, Told::Readings(readings)) => Ok(Believed::Plain(readings)),
             (None, Told::Signed(_)) => Err(Malformed::Signed.to_string()),
         }
     }
 
-    /// The device topic in `text`, if it is one of this site.
+    /// Tells that a device has come, if the reading is new: an old one may be somebody else's repetition.
+    fn arrived(&self, topic: &DeviceTopic, key: PublicKey, time_us: u64) {
+        if time_us.abs_diff((self.now_us)()) <= ARRIVAL_SPAN_US
+            && let Some(arrivals) = &self.arrivals
+        {
+            let _ = arrivals.try_send(Arrival { device: DeviceName::of(topic), key });
+        }
+    }
+
+    /// The device topic in `text`, if it is one of this site, or of a site whose devices may come here.
     fn topic(&self, text: &str) -> Result<DeviceTopic, Refusal> {
         let refuse = |why: String| Refusal::Topic(format!("the topic {:?} is refused: {why}", shortened(text, QUOTE_BYTES_MAX)));
         match text.parse::<Topic>() {
-            Ok(Topic::Device(topic)) if topic.site == self.site => Ok(topic),
+            Ok(Topic::Device(topic)) if topic.site == self.site || self.visitors.contains(&topic.site) => Ok(topic),
             Ok(Topic::Device(_)) => Err(refuse(format!("this is the site {0}, publish to root/device/{0}/…", self.site))),
             Ok(_) => Err(refuse("only the site's own services publish there; devices publish to root/device/…".into())),
             Err(why) => Err(refuse(why.to_string())),

@@ -5,14 +5,25 @@
 //! [["site/ID/sense/<dataType>", microseconds since 1970], …]
 //! ```
 //! A list has at most [`NOTICE_PAIRS_MAX`] pairs; more readings take more notices.
+//!
+//! A device may be told of its own readings alone, on `root/node/<site>/<ID>/confirmed`, in lists short enough for a small one:
+//! ```text
+//! [["sense/<dataType>", microseconds since 1970, "the reading's id"], …]
+//! ```
 
-use protocol::{DeviceTopic, TopicError};
+use protocol::{DeviceName, DeviceTopic, Id, TopicError};
+use std::collections::BTreeMap;
 use thiserror::Error;
 
 /// Pairs in one notice.
 pub const NOTICE_PAIRS_MAX: usize = 256;
 /// Bytes of one notice: four names of 64 bytes, escaped at worst as `\u0000`, and a number for each pair.
 pub const NOTICE_BYTES_MAX: usize = NOTICE_PAIRS_MAX * 2048;
+
+/// Readings in one confirmation to a device.
+pub const CONFIRMED_READINGS_MAX: usize = 8;
+/// Bytes of one such confirmation: a data type of 64 bytes, escaped at worst, a number and an id for each reading.
+pub const CONFIRMED_BYTES_MAX: usize = CONFIRMED_READINGS_MAX * 512;
 
 /// Why a payload is not a notice.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -47,6 +58,27 @@ pub fn notices(published: &[(DeviceTopic, u64)]) -> Vec<Vec<u8>> {
     published.chunks(NOTICE_PAIRS_MAX).map(notice).collect()
 }
 
+/// A reading that is confirmed: its topic, its time in microseconds since 1970, its id.
+pub type ConfirmedReading = (DeviceTopic, u64, Id);
+
+/// What each device is told of its own readings: the device, and a payload for its topic. A device's readings keep their order.
+#[must_use]
+pub fn confirmations(readings: &[ConfirmedReading]) -> Vec<(DeviceName, Vec<u8>)> {
+    let mut by_device: BTreeMap<DeviceName, Vec<(String, u64, String)>> = BTreeMap::new();
+    for (topic, time_us, id) in readings {
+        let row = (format!("{}/{}", topic.direction.as_str(), topic.data_type), *time_us, id.to_string());
+        by_device.entry(DeviceName::of(topic)).or_default().push(row);
+    }
+    let mut told = Vec::new();
+    for (device, rows) in by_device {
+        for rows in rows.chunks(CONFIRMED_READINGS_MAX) {
+            // Strings and integers always have a JSON form.
+            told.push((device.clone(), serde_json::to_vec(rows).unwrap_or_default()));
+        }
+    }
+    told
+}
+
 /// The pairs of a notice.
 ///
 /// # Errors
@@ -68,8 +100,10 @@ pub fn parse(payload: &[u8]) -> Result<Vec<(DeviceTopic, u64)>, NoticeError> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 mod tests {
-    use super::{NOTICE_BYTES_MAX, NOTICE_PAIRS_MAX, NoticeError, notices, parse};
-    use protocol::DeviceTopic;
+    use super::{
+        CONFIRMED_BYTES_MAX, CONFIRMED_READINGS_MAX, NOTICE_BYTES_MAX, NOTICE_PAIRS_MAX, NoticeError, confirmations, notices, parse,
+    };
+    use protocol::{DeviceTopic, Id};
 
     fn topic(n: usize) -> DeviceTopic {
         format!("site/meter \"{n}\"/sense/power").parse().unwrap()
@@ -80,6 +114,27 @@ mod tests {
         let one = notices(&[("s/d/act/valve".parse().unwrap(), 1_700_000_000_000_001)]);
         assert_eq!(one, [br#"[["s/d/act/valve",1700000000000001]]"#.to_vec()]);
         assert!(notices(&[]).is_empty());
+    }
+
+    #[test]
+    fn each_device_is_told_of_its_own_readings() {
+        let reading = |text: &str, time_us: u64| (text.parse::<DeviceTopic>().unwrap(), time_us, Id([7; 32]));
+        let told = confirmations(&[reading("s/b/sense/power", 5), reading("s/a/act/valve", 6), reading("s/b/sense/power", 4)]);
+        let id = "07".repeat(32);
+        assert_eq!(told.iter().map(|(device, _)| device.to_string()).collect::<Vec<_>>(), ["s/a", "s/b"]);
+        assert_eq!(told[0].1, format!(r#"[["act/valve",6,"{id}"]]"#).into_bytes());
+        assert_eq!(told[1].1, format!(r#"[["sense/power",5,"{id}"],["sense/power",4,"{id}"]]"#).into_bytes());
+        assert!(confirmations(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_confirmation_is_short() {
+        let longest = format!("s/d/sense/{}", "\"".repeat(64));
+        let many: Vec<_> =
+            (0..2 * CONFIRMED_READINGS_MAX + 1).map(|_| (longest.parse::<DeviceTopic>().unwrap(), u64::MAX, Id([255; 32]))).collect();
+        let told = confirmations(&many);
+        assert_eq!(told.len(), 3);
+        assert!(told.iter().all(|(_, payload)| payload.len() <= CONFIRMED_BYTES_MAX));
     }
 
     #[test]

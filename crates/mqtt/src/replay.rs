@@ -13,6 +13,9 @@
 //!   when the reading is durable, and given back if it was not kept. What comes in between is told to come again later:
 //!   nobody knows yet whether the first was kept.
 //! - What was taken survives a restart: whoever opens the site notes it again ([`Replays::note`]).
+//! - A device that roams is at one site at a time: elsewhere its key is *closed* ([`Replays::close`]), and a visitor's key
+//!   is closed until its numbers have come ([`Replays::open`]). Closing is one step with taking: a number is taken before, or not
+//!   at all. So [`Replays::window`] of a closed key is final.
 
 use protocol::PublicKey;
 use std::collections::{HashMap, HashSet};
@@ -36,6 +39,8 @@ pub(crate) enum Taken {
     Old,
     /// There is no room for another key.
     Full,
+    /// The key is closed here: its device is elsewhere, or has just come.
+    Elsewhere,
 }
 
 /// The numbers of one key.
@@ -83,6 +88,35 @@ struct State {
     keys: HashMap<PublicKey, Numbers>,
     /// Taken, neither settled nor given back: as many as publishes are being written.
     under_way: HashSet<(PublicKey, u64)>,
+    /// Keys of devices that are elsewhere.
+    closed: HashSet<PublicKey>,
+    /// Keys of visitors whose numbers are known.
+    guests: HashSet<PublicKey>,
+}
+
+impl State {
+    fn take(&mut self, key: PublicKey, number: u64) -> Taken {
+        let full = self.keys.len() >= KEYS_MAX;
+        let taken = match self.keys.get_mut(&key) {
+            Some(numbers) => numbers.take(number),
+            None if full => Taken::Full,
+            None => self.keys.entry(key).or_default().take(number),
+        };
+        match taken {
+            Taken::New => {
+                self.under_way.insert((key, number));
+            }
+            Taken::Again if self.under_way.contains(&(key, number)) => return Taken::UnderWay,
+            _ => {}
+        }
+        taken
+    }
+
+    fn note(&mut self, key: PublicKey, number: u64) {
+        if self.take(key, number) == Taken::New {
+            self.under_way.remove(&(key, number));
+        }
+    }
 }
 
 impl Replays {
@@ -92,8 +126,43 @@ impl Replays {
 
     /// Notes a number that was taken before this process started.
     pub fn note(&self, key: PublicKey, number: u64) {
-        if self.take(key, number) == Taken::New {
-            self.settle(key, number);
+        self.lock().note(key, number);
+    }
+
+    /// Closes a key: nothing of it is taken from now on.
+    pub fn close(&self, key: PublicKey) {
+        let mut state = self.lock();
+        state.closed.insert(key);
+        state.guests.remove(&key);
+    }
+
+    /// Opens a key whose device has come, with the numbers that were taken elsewhere: the greatest, and as bit `i` whether
+    /// `greatest − i` was. Numbers that were taken here stay taken.
+    pub fn open(&self, key: PublicKey, greatest: u64, taken: u64) {
+        let mut state = self.lock();
+        for behind in (0..WINDOW).rev().filter(|behind| (taken >> *behind) & 1 == 1) {
+            if let Some(number) = greatest.checked_sub(behind) {
+                state.note(key, number);
+            }
+        }
+        state.closed.remove(&key);
+        state.guests.insert(key);
+    }
+
+    /// The numbers of a key that were taken: the greatest, and the bits below as in [`Replays::open`]; `None` while one of them
+    /// is still being written.
+    #[must_use]
+    pub fn window(&self, key: PublicKey) -> Option<(u64, u64)> {
+        let state = self.lock();
+        if state.under_way.iter().any(|(other, _)| *other == key) {
+            return None;
+        }
+        let numbers = state.keys.get(&key).copied().unwrap_or_default();
+        // the greatest may have been given back: then its bit is clear, and the next below is the greatest
+        let empty = u64::from(numbers.bits.trailing_zeros());
+        match numbers.bits {
+            0 => Some((0, 0)),
+            bits => Some((numbers.greatest.saturating_sub(empty), bits >> empty)),
         }
     }
 
@@ -123,23 +192,13 @@ impl Replays {
         self.lock().keys.len()
     }
 
-    /// Takes a number, if it is to be had.
-    pub(crate) fn take(&self, key: PublicKey, number: u64) -> Taken {
+    /// Takes a number, if it is to be had. `guest`: whether the device is of another site.
+    pub(crate) fn take(&self, key: PublicKey, number: u64, guest: bool) -> Taken {
         let mut state = self.lock();
-        let full = state.keys.len() >= KEYS_MAX;
-        let taken = match state.keys.get_mut(&key) {
-            Some(numbers) => numbers.take(number),
-            None if full => Taken::Full,
-            None => state.keys.entry(key).or_default().take(number),
-        };
-        match taken {
-            Taken::New => {
-                state.under_way.insert((key, number));
-            }
-            Taken::Again if state.under_way.contains(&(key, number)) => return Taken::UnderWay,
-            _ => {}
+        if state.closed.contains(&key) || (guest && !state.guests.contains(&key)) {
+            return Taken::Elsewhere;
         }
-        taken
+        state.take(key, number)
     }
 
     /// The number's reading is durable.
@@ -170,7 +229,7 @@ mod tests {
     fn a_number_is_taken_once_and_may_come_late() {
         let replays = Replays::default();
         let take = |n| {
-            let taken = replays.take(KEY, n);
+            let taken = replays.take(KEY, n, false);
             replays.settle(KEY, n);
             taken
         };
@@ -179,29 +238,29 @@ mod tests {
             [New, Again, New, New, Again, Again, New]
         });
         assert_eq!([100, 37, 36, 3].map(take), [Taken::New, Taken::New, Taken::Old, Taken::Old]);
-        assert_eq!(replays.take(PublicKey([2; 32]), 3), Taken::New, "of another key");
+        assert_eq!(replays.take(PublicKey([2; 32]), 3, false), Taken::New, "of another key");
         assert_eq!([u64::MAX, u64::MAX, 101].map(take), [Taken::New, Taken::Again, Taken::Old]);
     }
 
     #[test]
     fn what_was_not_kept_can_come_again() {
         let replays = Replays::default();
-        assert_eq!((replays.take(KEY, 7), replays.take(KEY, 8)), (Taken::New, Taken::New));
+        assert_eq!((replays.take(KEY, 7, false), replays.take(KEY, 8, false)), (Taken::New, Taken::New));
         replays.give_back(KEY, 7);
         replays.give_back(KEY, 8);
         replays.give_back(KEY, 1_000);
         replays.give_back(PublicKey([9; 32]), 7);
-        assert_eq!((replays.take(KEY, 8), replays.take(KEY, 7)), (Taken::New, Taken::New));
-        assert_eq!((replays.take(KEY, 8), replays.take(KEY, 7)), (Taken::UnderWay, Taken::UnderWay));
+        assert_eq!((replays.take(KEY, 8, false), replays.take(KEY, 7, false)), (Taken::New, Taken::New));
+        assert_eq!((replays.take(KEY, 8, false), replays.take(KEY, 7, false)), (Taken::UnderWay, Taken::UnderWay));
         replays.settle(KEY, 8);
-        assert_eq!((replays.take(KEY, 8), replays.take(KEY, 7)), (Taken::Again, Taken::UnderWay));
+        assert_eq!((replays.take(KEY, 8, false), replays.take(KEY, 7, false)), (Taken::Again, Taken::UnderWay));
     }
 
     #[test]
     fn what_was_taken_before_the_start_is_noted() {
         let replays = Replays::default();
         [3, 9, 3].into_iter().for_each(|n| replays.note(KEY, n));
-        assert_eq!([3, 9, 4].map(|n| replays.take(KEY, n)), [Taken::Again, Taken::Again, Taken::New]);
+        assert_eq!([3, 9, 4].map(|n| replays.take(KEY, n, false)), [Taken::Again, Taken::Again, Taken::New]);
         assert_eq!(replays.keys(), 1);
     }
 
@@ -213,16 +272,50 @@ mod tests {
         let again = Replays::default();
         replays.taken().into_iter().for_each(|(key, greatest, bits)| again.note_all(key, greatest, bits));
         assert_eq!(again.taken(), replays.taken());
-        assert_eq!([9, 70, 71, 8].map(|n| again.take(KEY, n)), [Taken::Again, Taken::Again, Taken::Again, Taken::New]);
+        assert_eq!([9, 70, 71, 8].map(|n| again.take(KEY, n, false)), [Taken::Again, Taken::Again, Taken::Again, Taken::New]);
     }
 
     #[test]
     fn a_number_given_back_at_the_beginning_is_free() {
         let replays = Replays::default();
-        assert_eq!(replays.take(KEY, 0), Taken::New);
+        assert_eq!(replays.take(KEY, 0, false), Taken::New);
         replays.give_back(KEY, 0);
-        assert_eq!(replays.take(KEY, 0), Taken::New);
-        assert_eq!(replays.take(KEY, 0), Taken::UnderWay);
+        assert_eq!(replays.take(KEY, 0, false), Taken::New);
+        assert_eq!(replays.take(KEY, 0, false), Taken::UnderWay);
+    }
+
+    /// ROAM-4, ROAM-6
+    #[test]
+    fn a_closed_key_takes_nothing_and_its_numbers_go_along() {
+        let (home, away) = (Replays::default(), Replays::default());
+        for n in [3, 5, 900] {
+            home.note(KEY, n);
+        }
+        assert_eq!(home.take(KEY, 901, false), Taken::New);
+        home.close(KEY);
+        assert_eq!(home.take(KEY, 902, false), Taken::Elsewhere);
+        assert_eq!(home.window(KEY), None, "901 is still being written");
+        home.settle(KEY, 901);
+        assert_eq!(home.window(KEY), Some((901, 0b11)));
+        assert_eq!(away.take(KEY, 901, true), Taken::Elsewhere, "before its numbers have come");
+        let (greatest, taken) = home.window(KEY).unwrap();
+        away.open(KEY, greatest, taken);
+        assert_eq!([901, 900, 5, 902].map(|n| away.take(KEY, n, true)), [Taken::Again, Taken::Again, Taken::Old, Taken::New]);
+        away.settle(KEY, 902);
+        away.close(KEY);
+        let (greatest, taken) = away.window(KEY).unwrap();
+        home.open(KEY, greatest, taken);
+        assert_eq!([902, 903].map(|n| home.take(KEY, n, false)), [Taken::Again, Taken::New]);
+        assert_eq!(Replays::default().window(KEY), Some((0, 0)));
+    }
+
+    #[test]
+    fn a_number_that_was_given_back_is_in_no_window() {
+        let replays = Replays::default();
+        replays.note(KEY, 7);
+        assert_eq!(replays.take(KEY, 9, false), Taken::New);
+        replays.give_back(KEY, 9);
+        assert_eq!(replays.window(KEY), Some((7, 1)));
     }
 
     proptest! {
@@ -245,7 +338,7 @@ mod tests {
                     (false, true) => Taken::Again,
                     (false, false) => Taken::New,
                 };
-                prop_assert_eq!(replays.take(KEY, number), expected, "{} after {:?}", number, greatest);
+                prop_assert_eq!(replays.take(KEY, number, false), expected, "{} after {:?}", number, greatest);
                 replays.settle(KEY, number);
                 if expected == Taken::New {
                     taken.insert(number);

@@ -201,3 +201,33 @@ async fn other_services_get_one_copy_after_the_keeper_has_it() {
     assert!(ledger.arrived.try_recv().is_err() && cache.arrived.try_recv().is_err(), "somebody got a copy twice");
     broker.stop().await;
 }
+
+/// REQ-13, ROLE-17
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_are_refused_where_nobody_could_say_what_becomes_of_them() {
+    let broker = broker().await;
+    let device = carrier(&broker, "device");
+    let refused = patiently("a refusal", device.publish(Outgoing::plain("root/device/z1/d/request", b"{}".to_vec()))).await.unwrap_err();
+    assert!(matches!(&refused, CarryError::Never(why) if why.contains(mqtt::NOT_IN_PARTS)), "{refused}");
+    broker.stop().await;
+}
+
+/// ROLE-8
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_of_the_site_itself_are_marked() {
+    let broker = broker().await;
+    let (told, mut arrived) = mpsc::channel(4);
+    let desk = Arc::new(Kept { told, answers: Arc::new(Semaphore::new(8)) });
+    let (url, credentials) = (broker.address(), Credentials::default());
+    let config = ReceiverConfig { url, credentials, client_id: "beside".into(), filters: vec!["root/fog/z1/+/+/+".into()] };
+    let receiver = Receiver::start(config, desk).unwrap();
+    until("a client to be connected", || receiver.connected()).await;
+    let valve = "root/fog/z1/d/act/valve";
+    broker.command(valve, b"1".to_vec()).await.unwrap();
+    broker.publish(valve, b"2".to_vec(), 1, false).await.unwrap();
+    for (payload, command) in [(b"1", true), (b"2", false)] {
+        let got = patiently("a publish", arrived.recv()).await.unwrap();
+        assert_eq!((got.payload.as_slice(), got.command), (payload.as_slice(), command));
+    }
+    broker.stop().await;
+}

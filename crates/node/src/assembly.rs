@@ -12,8 +12,9 @@ mod processing;
 
 pub(crate) use prepare::{Prepared, prepare};
 
-use crate::config::{BrokerConfig, Config, RetentionConfig};
+use crate::config::{BrokerConfig, Config, RetentionConfig, RoleName};
 use crate::devices::Devices;
+use crate::exchange::{self, Exchange, ExchangeTasks, Foreigners};
 use crate::http::{self, AppState, HttpError};
 use crate::index::{Index, Lookup};
 use crate::metrics::Metrics;
@@ -21,7 +22,7 @@ use crate::roles::{self, Failed, RoleParts};
 use crate::site::{self, Site, SiteParts, SiteTasks};
 use crate::things::Things;
 use anyhow::{Context as _, anyhow};
-use mqtt::{Broker, EmbeddedConfig, ExternalConfig, Identities, Ingress, LogConfig, SiteLog, TierConfig};
+use mqtt::{Broker, EmbeddedConfig, ExternalConfig, Identities, Ingress, LogConfig, Security, SiteLog, TierConfig};
 use processing::Processing;
 use protocol::{DeviceTopic, Name, NetworkId, SecretKey};
 use std::future::Future;
@@ -151,8 +152,10 @@ struct RunningSite {
     site: Site,
     tasks: SiteTasks,
     broker: Option<Arc<dyn Broker>>,
-    /// Follows the registry of devices.
-    devices: JoinHandle<()>,
+    /// Follow the registry of devices.
+    devices: Vec<JoinHandle<()>>,
+    /// What sites tell each other, if this one takes part.
+    exchange: Option<(Exchange, ExchangeTasks)>,
 }
 
 impl Node {
@@ -218,6 +221,7 @@ impl Node {
             things,
             gateway: gateway.clone(),
             roles: roles.clone(),
+            exchange: site.as_ref().and_then(|s| s.exchange.as_ref()).map(|(exchange, _)| exchange.clone()),
             metrics,
             started,
             stop: stopped,
@@ -232,10 +236,13 @@ impl Node {
         if let Some(gateway) = gateway {
             gateway.stop().await;
         }
-        if let Some(RunningSite { site, tasks, broker, devices }) = site {
-            devices.abort();
+        if let Some(RunningSite { site, tasks, broker, devices, exchange }) = site {
+            devices.iter().for_each(JoinHandle::abort);
             if let Some(broker) = broker {
                 broker.stop().await;
+            }
+            if let Some((_, tasks)) = exchange {
+                tasks.stop();
             }
             tasks.stop().await;
             if tokio::time::timeout(INDEX_STOP_TIMEOUT, site.index().flush()).await.is_err() {
@@ -274,17 +281,23 @@ async fn start_site(
     let index = tokio::task::spawn_blocking(move || Index::open(&index_file)).await.context("opening the index")??;
     site::fill_index(ledger, &index).await?;
     let devices = Arc::new(Devices::load(ledger, name.clone()).await);
-    let identities = identities(config, network, &devices);
-    note_numbers(&identities, &devices, &index, &log).await?;
-    let processing = Processing::open(config, &name, &log).await?;
+    let visitors = config.roaming.as_ref().map(|roaming| roaming.visitors()).unwrap_or_default();
+    let foreigners = Foreigners::load(ledger, visitors).await;
+    let identities = identities(config, network, &devices, &foreigners);
+    note_numbers(&identities, (devices.as_ref(), &foreigners), &index, &log).await?;
+    let processing = match config.plays(RoleName::Fog) {
+        true => None, // the intake is that part's
+        false => Processing::open(config, &name, &log).await?,
+    };
     let ingress = match &processing {
         Some(fog) => {
-            note_processed(&identities, &devices, fog).await?;
+            note_processed(&identities, (devices.as_ref(), &foreigners), fog).await?;
             Ingress::new(name.clone(), fog.intake.clone()).with_parser(fog.parser.clone())
         }
         None => Ingress::new(name.clone(), log.clone()),
     };
-    let ingress = Arc::new(ingress.with_identities(identities));
+    let exchange = exchange::prepare(config, (name.clone(), network), ledger, &devices, &foreigners).await?;
+    let ingress = admit(ingress.with_identities(identities), exchange.as_ref());
     let (on_active, active) = mpsc::channel(1);
     let broker = match (&config.broker, apart.and_then(|parts| parts.reach.as_ref())) {
         (Some(_), Some(reach)) => {
@@ -296,7 +309,11 @@ async fn start_site(
             let tier = place(config, &name, &log)?;
             let embedded = broker.embedded.map(|bind| EmbeddedConfig { bind, site: name.clone(), on_active: Some(on_active.clone()) });
             match embedded {
-                Some(embedded) => Some(start_embedded(broker, embedded, &config.base, tier, ingress.clone()).await?),
+                Some(embedded) => {
+                    let mut security = broker.security(&config.base);
+                    security.access.visitors = config.roaming.as_ref().map(|roaming| roaming.visitors()).unwrap_or_default();
+                    Some(start_embedded(security, embedded, tier, ingress.clone()).await?)
+                }
                 None => start_external((broker, &config.base), &name, key, on_active, ingress.clone()).await?,
             }
         }
@@ -325,11 +342,14 @@ async fn start_site(
         batch_readings_max: config.ledger.batch_readings_max,
         watermark,
         fog,
+        confirmations: config.devices.confirmations,
     };
     let (site, tasks) = site::start(parts, recovered);
+    let mut following = foreigners.follow(ledger);
+    let exchange = exchange.zip(broker.clone()).map(|(exchange, broker)| exchange.start(broker));
     let ledger = ledger.clone();
-    let devices = tokio::spawn(async move { devices.follow(ledger).await });
-    Ok(RunningSite { site, tasks, broker, devices })
+    following.push(tokio::spawn(async move { devices.follow(ledger).await }));
+    Ok(RunningSite { site, tasks, broker, devices: following, exchange })
 }
 
 /// The MQTT-SN gateway, if there is to be one, in front of the broker at `own` unless it has another.
@@ -339,17 +359,38 @@ async fn start_gateway(config: &Config, own: Option<&str>) -> anyhow::Result<Opt
     Ok(Some(Arc::new(gateway)))
 }
 
+/// Opens the way in for what devices ask of each other, and for devices that roam, as far as the site takes part.
+fn admit(mut ingress: Ingress, exchange: Option<&exchange::Prepared>) -> Arc<Ingress> {
+    let Some(exchange) = exchange else { return Arc::new(ingress) };
+    if let Some(desk) = exchange.desk() {
+        ingress = ingress.with_requests(desk);
+    }
+    let Some(roaming) = exchange.roaming() else { return Arc::new(ingress) };
+    let ingress = Arc::new(ingress.with_visitors(roaming.visitors(), roaming.arrivals()));
+    roaming.attach(&ingress);
+    ingress
+}
+
 /// What devices are believed by: the registry on the ledger.
-fn identities(config: &Config, network: NetworkId, devices: &Arc<Devices>) -> Identities {
-    let devices = devices.clone();
-    let registry = Arc::new(move |topic: &DeviceTopic| devices.registered(topic));
+fn identities(config: &Config, network: NetworkId, devices: &Arc<Devices>, foreigners: &Foreigners) -> Identities {
+    let (devices, foreigners, site) = (devices.clone(), foreigners.clone(), config.site_name());
+    let registry = Arc::new(move |topic: &DeviceTopic| match Some(&topic.site) == site.as_ref() {
+        true => devices.registered(topic),
+        false => foreigners.registered(topic),
+    });
     Identities::new(network, registry, config.devices.require_registration)
 }
 
 /// Notes which numbers of the devices' keys were taken before this start: those that are anchored, and those in the log.
-async fn note_numbers(identities: &Identities, devices: &Devices, index: &Index, log: &SiteLog) -> anyhow::Result<()> {
+async fn note_numbers(
+    identities: &Identities,
+    (devices, foreigners): (&Devices, &Foreigners),
+    index: &Index,
+    log: &SiteLog,
+) -> anyhow::Result<()> {
     // a key that is no device's any more needs no place
-    let keys = devices.keys();
+    let mut keys = devices.keys();
+    keys.extend(foreigners.keys());
     for (key, number) in index.taken().await?.into_iter().filter(|(key, _)| keys.contains(key)) {
         identities.replays().note(key, number);
     }
@@ -357,8 +398,9 @@ async fn note_numbers(identities: &Identities, devices: &Devices, index: &Index,
 }
 
 /// The same of what the fog processor has taken out of its intake, and of what is still there.
-async fn note_processed(identities: &Identities, devices: &Devices, fog: &Processing) -> anyhow::Result<()> {
-    let keys = devices.keys();
+async fn note_processed(identities: &Identities, (devices, foreigners): (&Devices, &Foreigners), fog: &Processing) -> anyhow::Result<()> {
+    let mut keys = devices.keys();
+    keys.extend(foreigners.keys());
     for (key, greatest, bits) in fog.runner.numbers().into_iter().filter(|(key, ..)| keys.contains(key)) {
         identities.replays().note_all(key, greatest, bits);
     }
@@ -414,13 +456,12 @@ fn place(config: &Config, site: &Name, log: &SiteLog) -> anyhow::Result<Option<(
 
 /// The broker in this process. It reads its files anew at every SIGHUP.
 async fn start_embedded(
-    broker: &BrokerConfig,
+    security: Security,
     config: EmbeddedConfig,
-    base: &Path,
     tier: Option<(TierConfig, SiteLog)>,
     ingress: Arc<Ingress>,
 ) -> anyhow::Result<Arc<dyn Broker>> {
-    let broker = mqtt::embedded::start(config, broker.security(base), tier, ingress).await?;
+    let broker = mqtt::embedded::start(config, security, tier, ingress).await?;
     reload_on_hangup(broker.clone())?;
     Ok(broker)
 }

@@ -9,11 +9,17 @@
 
 mod broker;
 mod mqttsn;
+mod requests;
+mod roaming;
 mod roles;
 mod tier;
 
 pub(crate) use broker::{BrokerConfig, BrokerLogin};
 pub(crate) use mqttsn::MqttSnConfig;
+pub(crate) use requests::{AGE_S_MAX, RequestsConfig};
+#[cfg(test)]
+pub(crate) use requests::{AcceptRule, AllowRule};
+pub(crate) use roaming::RoamingConfig;
 pub(crate) use roles::RoleName;
 pub(crate) use tier::TierSettings;
 
@@ -74,6 +80,12 @@ pub(crate) struct Config {
     pub(crate) cache: CacheConfig,
     /// What is asked of the site's devices.
     pub(crate) devices: DevicesConfig,
+    /// What devices may ask of each other; without it, nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) requests: Option<RequestsConfig>,
+    /// Where devices may roam; without it, nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) roaming: Option<RoamingConfig>,
     /// What relative paths are relative to: the directory of the configuration file. Not in the file.
     #[serde(skip)]
     pub(crate) base: PathBuf,
@@ -233,6 +245,8 @@ impl Default for CacheConfig {
 pub(crate) struct DevicesConfig {
     /// Refuse readings of devices that are not in the registry on the ledger.
     pub(crate) require_registration: bool,
+    /// Tell each device which of its readings are confirmed.
+    pub(crate) confirmations: bool,
 }
 
 const fn loopback(port: u16) -> SocketAddr {
@@ -326,6 +340,18 @@ impl Config {
             mqttsn.check(self.broker.as_ref())?;
         }
         self.check_roles()?;
+        if let Some(requests) = &self.requests {
+            if self.broker.is_none() {
+                return wrong("requests", "devices ask through a site's broker: give [site] and [broker]");
+            }
+            requests.check()?;
+        }
+        if let Some(roaming) = &self.roaming {
+            let (Some(site), Some(BrokerConfig { embedded: Some(_), .. })) = (&self.site, &self.broker) else {
+                return wrong("roaming", "only an embedded broker can hand sessions over: give [site] and broker.embedded");
+            };
+            roaming.check(&site.name)?;
+        }
         let cache = &self.cache;
         if self.fog.pipelines.is_some() {
             if self.site.is_none() {
@@ -427,6 +453,12 @@ impl Config {
     #[must_use]
     pub(crate) fn index_file(&self) -> PathBuf {
         self.data_dir().join("index.sqlite")
+    }
+
+    /// What sites told each other, and what was done about it: `<data_dir>/exchange.sqlite`.
+    #[must_use]
+    pub(crate) fn exchange_file(&self) -> PathBuf {
+        self.data_dir().join("exchange.sqlite")
     }
 
     /// The Thing Descriptions: `<data_dir>/things`.
@@ -581,6 +613,29 @@ mod tests {
         let small = "[site]\nname = \"z1\"\n[fog]\npipelines = \"p.toml\"\nintake_limit_bytes = 1\n";
         assert!(refusal(small).contains("fog.intake_limit_bytes"));
         assert!(refusal("[fog]\npipeline = \"x\"\n").contains("pipeline"));
+    }
+
+    #[test]
+    fn requests_and_roaming() {
+        let with = |more: &str| format!("[site]\nname = \"z1\"\n[broker]\nembedded = \"127.0.0.1:1883\"\n{more}");
+        let rules = "[requests]\nmax_age_s = 60\n[[requests.allow]]\nfrom = \"z1/+\"\nto = \"z2/lamp/act/#\"\n\
+             [[requests.accept]]\nfrom = \"z2/+\"\nto = \"z1/#\"\nunsigned = true\n[roaming]\nhosts = [\"z2\"]\nvisitors = [\"a/b\"]\n";
+        let config = load(&with(rules)).unwrap();
+        let requests = config.requests.clone().unwrap();
+        assert_eq!((requests.max_age_s, requests.hold_s, requests.allow.len(), requests.accept.len()), (60, 600, 1, 1));
+        let again = load(&config.to_toml()).unwrap();
+        assert_eq!((again.requests, again.roaming), (config.requests.clone(), config.roaming.clone()));
+        for (more, says) in [
+            ("[requests]\nmax_age_s = 0\n", "requests.max_age_s"),
+            ("[[requests.allow]]\nfrom = \"z1/#/x\"\nto = \"z2/#\"\n", "requests.allow"),
+            ("[[requests.accept]]\nfrom = \"z1/x\"\n", "missing field"),
+            ("[roaming]\nhosts = [\"z1\"]\n", "roaming.hosts"),
+            ("[roaming]\nvisitors = [\"a//b\"]\n", "roaming.visitors"),
+        ] {
+            assert!(refusal(&with(more)).contains(says), "{more}");
+        }
+        assert!(refusal("[requests]\n").contains("[broker]"));
+        assert!(refusal("[site]\nname = \"z1\"\n[broker]\nexternal = \"mqtt://x\"\n[roaming]\n").contains("embedded broker"));
     }
 
     #[test]

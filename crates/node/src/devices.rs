@@ -40,7 +40,7 @@ impl Known {
 }
 
 /// What a record asks of a device's publishes.
-fn standing(record: &DeviceRecord) -> Registered {
+pub(crate) fn standing(record: &DeviceRecord) -> Registered {
     let device = &record.device;
     match (device.revoked, device.role, device.key) {
         (true, _, _) => Registered::Revoked,
@@ -59,8 +59,13 @@ impl Devices {
 
     /// What is known of the device of a topic of this site.
     pub(crate) fn registered(&self, topic: &DeviceTopic) -> Registered {
+        self.device(&topic.device)
+    }
+
+    /// What is known of the site's device with this ID.
+    pub(crate) fn device(&self, id: &Name) -> Registered {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.devices.get(&topic.device).copied().unwrap_or(Registered::Unknown)
+        known.devices.get(id).copied().unwrap_or(Registered::Unknown)
     }
 
     /// The keys that devices have now.

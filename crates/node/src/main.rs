@@ -20,6 +20,7 @@ mod cli;
 mod config;
 mod demo;
 mod devices;
+mod exchange;
 mod fog;
 mod http;
 mod index;

@@ -3,10 +3,13 @@
 //! Most numbers are kept elsewhere (the replica, the log, the ingress) and copied when somebody asks; only the
 //! latencies are counted here as they happen.
 
+mod exchange;
 mod fog;
 mod mqttsn;
 
+use crate::exchange::ExchangeStats;
 use crate::site::SiteStats;
+use exchange::ExchangeMetrics;
 use fog::FogMetrics;
 use mqtt::sn::GatewayStats;
 use mqttsn::MqttSnMetrics;
@@ -37,6 +40,7 @@ pub(crate) struct Metrics {
     ledger: LedgerMetrics,
     site: SiteMetrics,
     mqttsn: MqttSnMetrics,
+    exchange: ExchangeMetrics,
 }
 
 struct LedgerMetrics {
@@ -75,6 +79,7 @@ struct SiteMetrics {
     log_syncs: Counter,
     relay_dropped: Counter,
     notices_dropped: Counter,
+    confirmations_dropped: Counter,
     access_refused: ByKind,
     access_closed: Counter,
     access_reloads: Counter,
@@ -203,6 +208,7 @@ impl Metrics {
             log_syncs: counter(r, "site_log_syncs", "Groups written to the log, each with one sync"),
             relay_dropped: counter(r, "site_relay_dropped", "Processed copies dropped because nobody took them in time"),
             notices_dropped: counter(r, "site_notices_dropped", "Batches whose notices were dropped because the broker did not take them"),
+            confirmations_dropped: counter(r, "site_confirmations_dropped", "Confirmed readings of which a device was not told"),
             access_refused,
             access_closed: counter(r, "site_access_closed", "Connections closed because the right to be there ended"),
             access_reloads: counter(r, "site_access_reloads", "Times that users, keys and certificates were read anew"),
@@ -211,7 +217,8 @@ impl Metrics {
             fog: FogMetrics::new(r),
         };
         let mqttsn = MqttSnMetrics::new(r);
-        Self { registry, latency, ledger, site, mqttsn }
+        let exchange = ExchangeMetrics::new(r);
+        Self { registry, latency, ledger, site, mqttsn, exchange }
     }
 
     /// Where a site counts its latencies, in seconds.
@@ -243,6 +250,11 @@ impl Metrics {
     /// Takes over what the MQTT-SN gateway has counted.
     pub(crate) fn copy_gateway(&self, stats: &GatewayStats) {
         self.mqttsn.copy(stats);
+    }
+
+    /// Takes over what was counted of requests between devices, and of devices that roam.
+    pub(crate) fn copy_exchange(&self, stats: &ExchangeStats) {
+        self.exchange.copy(stats);
     }
 
     fn copy_ledger(&self, status: &Status) {
@@ -290,6 +302,7 @@ impl Metrics {
         raise(&m.log_syncs, stats.log.groups);
         raise(&m.relay_dropped, stats.relay_dropped);
         raise(&m.notices_dropped, stats.notices_dropped);
+        raise(&m.confirmations_dropped, stats.confirmations_dropped);
         for (kind, reason, count) in &stats.access.refused {
             raise(&m.access_refused.get_or_create(&[("kind", *kind), ("reason", *reason)]), *count);
         }
@@ -373,6 +386,11 @@ mod tests {
         metrics.copy_gateway(&stats);
         let text = metrics.render(None, None, "");
         for line in ["wattle_mqttsn_clients 3", "wattle_mqttsn_retries_total 2", "wattle_mqttsn_refused_total{reason=\"congestion\"} 4"] {
+            assert!(text.lines().any(|l| l == line), "no line {line:?} in\n{text}");
+        }
+        metrics.copy_exchange(&ExchangeStats { issued: 3, held: 2, away: 1, ..ExchangeStats::default() });
+        let text = metrics.render(None, None, "");
+        for line in ["wattle_requests_issued_total 3", "wattle_requests_held 2", "wattle_roaming_devices_away 1"] {
             assert!(text.lines().any(|l| l == line), "no line {line:?} in\n{text}");
         }
         status.messages = 4; // a counter does not fall

@@ -7,7 +7,8 @@
 //!                  └─────────────▶ index
 //! ```
 //! - `recovery`: where to go on after a start; `queue`: batches on their way; `issuer`: cuts and issues;
-//!   `follower`: confirmations; `speaker`: everything said on MQTT; `latency`: how long it took.
+//!   `follower`: confirmations; `speaker`: what is said on MQTT; `confirmations`: what is said to each device;
+//!   `latency`: how long it took.
 //!
 //! # Rules
 //! - Every offset of the log is anchored, none twice: batches cover the log without gap or overlap. A batch whose
@@ -16,6 +17,7 @@
 //! - Nothing here waits for a subscriber: notices that cannot be said are dropped and counted. The ledger has what
 //!   they would have said.
 
+mod confirmations;
 mod follower;
 mod issuer;
 mod latency;
@@ -50,6 +52,8 @@ const FEED_MAX: usize = 256;
 pub(crate) const FEED_READINGS_MAX: usize = 100;
 /// Batches whose notices may wait for the broker.
 const NOTICES_MAX: usize = 256;
+/// Batches whose devices may wait to be told.
+const CONFIRMATIONS_MAX: usize = 64;
 
 /// Why a site cannot start, or had to stop. What is in its log stays there.
 #[derive(Debug, Error)]
@@ -173,6 +177,8 @@ pub(crate) struct SiteStats {
     pub(crate) in_flight: usize,
     /// Notices that were dropped because the broker did not take them.
     pub(crate) notices_dropped: u64,
+    /// Readings of whose confirmation a device should have been told, and was not.
+    pub(crate) confirmations_dropped: u64,
     /// The log.
     pub(crate) log: LogStats,
     /// The fog processor, if the site has one.
@@ -209,6 +215,8 @@ pub(crate) struct SiteParts {
     pub(crate) watermark: PathBuf,
     /// From the intake to the log; without it the way in goes to the log itself.
     pub(crate) fog: Option<FogRunner<LogSink>>,
+    /// Whether each device is told which of its readings are confirmed.
+    pub(crate) confirmations: bool,
 }
 
 /// Looks at a running site. Cheap to clone.
@@ -222,6 +230,7 @@ pub(crate) struct Site {
     latency: Arc<latency::Latency>,
     feed: broadcast::Sender<Arc<Confirmation>>,
     dropped: Arc<AtomicU64>,
+    confirmations_dropped: Arc<AtomicU64>,
     index: Index,
     lookup: Lookup,
     fog: Option<FogHandle>,
@@ -250,6 +259,7 @@ pub(crate) fn start(parts: SiteParts, recovered: Recovered) -> (Site, SiteTasks)
         batch_readings_max,
         watermark,
         fog,
+        confirmations,
     } = parts;
     let next = recovered.next;
     let shared = Arc::new(Shared::new(recovered));
@@ -257,6 +267,8 @@ pub(crate) fn start(parts: SiteParts, recovered: Recovered) -> (Site, SiteTasks)
     let (feed, _) = broadcast::channel(FEED_MAX);
     let (notices, to_say) = mpsc::channel(NOTICES_MAX);
     let dropped = Arc::new(AtomicU64::new(0));
+    let confirmations_dropped = Arc::new(AtomicU64::new(0));
+    let (confirmed, to_tell) = mpsc::channel(CONFIRMATIONS_MAX);
     let (stop, stopped) = watch::channel(false);
     let site = Site {
         name: name.clone(),
@@ -267,6 +279,7 @@ pub(crate) fn start(parts: SiteParts, recovered: Recovered) -> (Site, SiteTasks)
         latency: latency.clone(),
         feed: feed.clone(),
         dropped: dropped.clone(),
+        confirmations_dropped: confirmations_dropped.clone(),
         index: index.clone(),
         lookup: Lookup::new(index.clone(), ledger.clone()),
         fog: fog.as_ref().map(FogRunner::handle),
@@ -281,8 +294,18 @@ pub(crate) fn start(parts: SiteParts, recovered: Recovered) -> (Site, SiteTasks)
         batch_readings_max,
         watermark,
     };
-    let follower =
-        follower::Follower { ledger, log: log.clone(), index, shared: shared.clone(), latency: latency.clone(), notices, feed, dropped };
+    let follower = follower::Follower {
+        ledger,
+        log: log.clone(),
+        index,
+        shared: shared.clone(),
+        latency: latency.clone(),
+        notices,
+        confirmations: (confirmations && broker.is_some()).then_some(confirmed),
+        confirmations_dropped: confirmations_dropped.clone(),
+        feed,
+        dropped,
+    };
     let mut tasks = JoinSet::new();
     tasks.spawn(issuer.run(stopped.clone()));
     tasks.spawn(follower.run(stopped.clone()));
@@ -291,6 +314,10 @@ pub(crate) fn start(parts: SiteParts, recovered: Recovered) -> (Site, SiteTasks)
         tasks.spawn(async move { fog.run(stopped).await.map_err(SiteError::from) });
     }
     tasks.spawn(latency::mark(log.clone(), latency, stopped.clone()));
+    if let Some(broker) = broker.clone().filter(|_| confirmations) {
+        let teller = confirmations::Confirmations { name: name.clone(), broker, dropped: confirmations_dropped };
+        tasks.spawn(teller.run(to_tell, stopped.clone()));
+    }
     if let Some(broker) = broker {
         tasks.spawn(speaker::Speaker { name, broker, log, shared, says_active }.run(to_say, active, stopped));
     }
@@ -350,6 +377,7 @@ impl Site {
             cache_pending: self.log.end().saturating_sub(confirmed),
             in_flight,
             notices_dropped: self.dropped.load(Ordering::Relaxed),
+            confirmations_dropped: self.confirmations_dropped.load(Ordering::Relaxed),
             log: self.log.stats(),
             fog: self.fog.as_ref().map(FogHandle::stats),
             latency: self.latency.summary(),

@@ -52,7 +52,26 @@ pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 pub const MILESTONE_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of an encoded reading, its device's key and signature included.
 pub const READING_BYTES_MAX: usize = 3 * (NAME_BYTES_MAX + 1) + VALUE_BYTES_MAX + UNIT_BYTES_MAX + 160;
+/// Bytes of the text or byte value of a request between devices: it is on the ledger itself.
+pub const REQUEST_VALUE_BYTES_MAX: usize = 1024;
+/// Bytes of an encoded request between devices, with key and signature.
+pub const REQUEST_BYTES_MAX: usize = 1 + 5 * (NAME_BYTES_MAX + 1) + 1 + 8 + 10 + 2 + UNIT_BYTES_MAX + 3 + REQUEST_VALUE_BYTES_MAX + 97;
+/// Records that sites tell each other in one `Data` body.
+pub const RECORDS_MAX: usize = 32;
+/// Bytes of the reason why a site does not take a request.
+pub const ANSWER_REASON_BYTES_MAX: usize = 200;
+/// Bytes of a topic or filter that is handed over with a device.
+pub const ROAMING_TOPIC_BYTES_MAX: usize = 300;
+/// Filters that are handed over with a device.
+pub const HANDOVER_FILTERS_MAX: usize = 8;
+/// Messages that are handed over with a device.
+pub const PARCELS_MAX: usize = 64;
+/// Bytes of the payload of a message that is handed over with a device.
+pub const PARCEL_PAYLOAD_BYTES_MAX: usize = 2048;
 
+const _: () = assert!(5 + 1 + REQUEST_BYTES_MAX <= DATA_BYTES_MAX);
+const _: () = assert!(5 + 40 + PARCEL_PAYLOAD_BYTES_MAX + ROAMING_TOPIC_BYTES_MAX <= DATA_BYTES_MAX);
+const _: () = assert!(5 + 256 + HANDOVER_FILTERS_MAX * (ROAMING_TOPIC_BYTES_MAX + 3) <= DATA_BYTES_MAX);
 const _: () = assert!(PARENTS_MAX * 32 + VOTES_MAX * 32 + SHARES_MAX * 40 + DATA_BYTES_MAX + 512 <= MESSAGE_BYTES_MAX);
 const _: () = assert!(PARENTS_MAX * 32 + VOTES_MAX * 32 + ORDERS_MAX * ORDER_BYTES_MAX + EVIDENCE_BYTES_MAX + 512 <= MESSAGE_BYTES_MAX);
 const _: () = assert!(1 + 2 * 32 + 1 + (NAME_BYTES_MAX + 1) + 1 + (ADDRESS_BYTES_MAX + 2) + 64 <= ORDER_BYTES_MAX);

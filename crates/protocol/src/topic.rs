@@ -8,11 +8,15 @@
 //! | `root/node/<site>/active` | ledger node | cache |
 //! | `root/cache/<site>/pending` | cache | ledger node |
 //! | `root/fog/<site>/rejected` | fog processor | operators (ours) |
+//! | `root/device/<site>/<ID>/request` | device | ledger node (ours) |
+//! | `root/node/<site>/<ID>/requested` | ledger node | that device (ours) |
+//! | `root/node/<site>/<ID>/confirmed` | ledger node | that device (ours) |
 //!
 //! `x = site/ID/type`, `type = sense/<dataType>` or `act/<dataType>`. A site of a hierarchy has a name of several levels,
 //! `site = aggregation/local` (the paper's §3.3): `x` is read from its end, where the number of levels is fixed.
 
 use crate::codec::{Decode, DecodeError, Encode, Reader, put_bytes};
+use crate::device::{DeviceName, DeviceNameError};
 use crate::limits::{NAME_BYTES_MAX, SITE_LEVELS_MAX};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -230,6 +234,9 @@ pub enum TopicError {
         /// What is wrong with it.
         why: NameError,
     },
+    /// What should name a device does not.
+    #[error("it names no device: {0}")]
+    Device(DeviceNameError),
 }
 
 /// A topic of the scheme.
@@ -247,6 +254,24 @@ pub enum Topic {
     Active(Name),
     /// `root/cache/<site>/pending`: what the cache still holds.
     Pending(Name),
+    /// `root/device/<site>/<ID>/request`: what a device asks of another.
+    Request(DeviceName),
+    /// `root/node/<site>/<ID>/requested`: what became of it.
+    Requested(DeviceName),
+    /// `root/node/<site>/<ID>/confirmed`: which of the device's readings are on the ledger.
+    Confirmed(DeviceName),
+}
+
+impl Topic {
+    /// The device that may publish there, if the topic is one for devices to publish on.
+    #[must_use]
+    pub fn publisher(&self) -> Option<DeviceName> {
+        match self {
+            Self::Device(x) => Some(DeviceName::of(x)),
+            Self::Request(device) => Some(device.clone()),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Topic {
@@ -258,6 +283,9 @@ impl fmt::Display for Topic {
             Self::Tangle(site) => write!(f, "root/node/{site}/tangle"),
             Self::Active(site) => write!(f, "root/node/{site}/active"),
             Self::Pending(site) => write!(f, "root/cache/{site}/pending"),
+            Self::Request(device) => write!(f, "root/device/{device}/request"),
+            Self::Requested(device) => write!(f, "root/node/{device}/requested"),
+            Self::Confirmed(device) => write!(f, "root/node/{device}/confirmed"),
         }
     }
 }
@@ -268,13 +296,18 @@ impl FromStr for Topic {
         let site = |text| Name::site(text).map_err(|why| TopicError::Name { level: "site", why });
         let rest = s.strip_prefix("root/").ok_or(TopicError::Shape)?;
         let (area, rest) = rest.split_once('/').ok_or(TopicError::Shape)?;
+        let device = |text: &str| text.parse::<DeviceName>().map_err(TopicError::Device);
         match (area, rest.rsplit_once('/')) {
+            // `request` may also be a data type; then the level before it is a direction
+            ("device", Some((name, "request"))) if rest.parse::<DeviceTopic>().is_err() => device(name).map(Self::Request),
             ("device", _) => rest.parse().map(Self::Device),
             // `rejected` may also be a data type; then the level before it is a direction
             ("fog", Some((name, "rejected"))) if rest.parse::<DeviceTopic>().is_err() => site(name).map(Self::Rejected),
             ("fog", _) => rest.parse().map(Self::Fog),
             ("node", Some((name, "tangle"))) => site(name).map(Self::Tangle),
             ("node", Some((name, "active"))) => site(name).map(Self::Active),
+            ("node", Some((name, "requested"))) => device(name).map(Self::Requested),
+            ("node", Some((name, "confirmed"))) => device(name).map(Self::Confirmed),
             ("cache", Some((name, "pending"))) => site(name).map(Self::Pending),
             _ => Err(TopicError::Shape),
         }

@@ -330,9 +330,11 @@ proptest! {
         prop_assert_eq!(text.parse::<DeviceTopic>().unwrap(), topic.clone());
         let reading = ReadingName { topic: topic.clone(), time_us };
         prop_assert_eq!(reading.to_string().parse::<ReadingName>().unwrap(), reading);
+        let device = protocol::DeviceName::of(&topic);
         let all = [
             Topic::Device(topic.clone()), Topic::Fog(topic), Topic::Rejected(site.clone()),
             Topic::Tangle(site.clone()), Topic::Active(site.clone()), Topic::Pending(site),
+            Topic::Requested(device.clone()), Topic::Confirmed(device),
         ];
         for topic in all {
             prop_assert_eq!(topic.to_string().parse::<Topic>().unwrap(), topic);

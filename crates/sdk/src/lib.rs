@@ -13,4 +13,4 @@ pub use protocol;
 pub use protocol::SignedReading;
 /// MQTT-SN 1.2: the messages a device exchanges with a gateway.
 pub use protocol::sn;
-pub use signer::{SignError, Signer, to_json};
+pub use signer::{SignError, Signer, request_to_json, to_json};

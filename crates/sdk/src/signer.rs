@@ -1,7 +1,8 @@
 //! A device of role 2: it numbers and signs its readings, and proves that it holds its key.
 //!
 //! ```text
-//! Signer::sign ─▶ SignedReading ─ encode (binary) or to_json ─▶ PUBLISH root/device/x
+//! Signer::sign ────▶ SignedReading ─ encode (binary) or to_json ─▶ PUBLISH root/device/x
+//! Signer::request ─▶ DeviceRequest ─ request_to_json ────────────▶ PUBLISH root/device/<site>/<ID>/request
 //! ```
 //! # Rules
 //! - A key uses no sequence twice: a site takes each once. Before a device sends, it stores [`Signer::next_sequence`]
@@ -11,7 +12,8 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 use protocol::{
-    Credential, DecodeError, DeviceName, DeviceTopic, Direction, Name, NetworkId, PublicKey, SecretKey, SignedReading, Topic, Value,
+    Credential, DecodeError, DeviceName, DeviceRequest, DeviceTopic, Direction, Name, NetworkId, PublicKey, SecretKey, SignedReading,
+    Topic, Value,
 };
 use thiserror::Error;
 
@@ -89,22 +91,57 @@ impl Signer {
         self.next = sequence.checked_add(1);
         Ok(signed)
     }
+
+    /// Where requests are published.
+    #[must_use]
+    pub fn request_topic(&self) -> String {
+        Topic::Request(self.device.clone()).to_string()
+    }
+
+    /// Signs a request of the time `time_us`, in microseconds since 1970, for the command `to` of another device, and takes the
+    /// next number.
+    ///
+    /// # Errors
+    /// [`SignError`]; then no number was taken.
+    pub fn request(&mut self, to: &DeviceTopic, time_us: u64, unit: Option<&str>, value: Value) -> Result<DeviceRequest, SignError> {
+        let number = self.next.ok_or(SignError::Exhausted)?;
+        let (from, to, unit) = (self.device.clone(), to.clone(), unit.map(ToString::to_string));
+        let request = DeviceRequest { from, to, time_us, number, unit, value, signed: None };
+        let signed = request.sign(&self.network, &self.key).map_err(SignError::Reading)?;
+        self.next = number.checked_add(1);
+        Ok(signed)
+    }
+}
+
+/// A request as the JSON object that its device publishes; `None` for a value of bytes, which the object has no place for.
+#[must_use]
+pub fn request_to_json(request: &DeviceRequest) -> Option<String> {
+    let value = value_json(&request.value)?;
+    let unit = request.unit.as_ref().map(|unit| format!(",\"u\":{}", quoted(unit))).unwrap_or_default();
+    let signature = request.signature().map(|signature| format!(",\"sig\":\"{signature}\"")).unwrap_or_default();
+    let (to, number, time_us) = (quoted(&request.to.to_string()), request.number, request.time_us);
+    Some(format!("{{\"to\":{to},\"v\":{value},\"n\":{number},\"t_us\":{time_us}{unit}{signature}}}"))
 }
 
 /// A signed reading as a JSON object, for devices that speak nothing else; `None` for a value of bytes, which only the
 /// binary form carries.
 #[must_use]
 pub fn to_json(signed: &SignedReading) -> Option<String> {
-    let value = match &signed.value {
+    let value = value_json(&signed.value)?;
+    let unit = signed.unit.as_ref().map(|unit| format!(",\"u\":{}", quoted(unit))).unwrap_or_default();
+    let SignedReading { time_us, sequence, signature, .. } = signed;
+    Some(format!("{{\"v\":{value},\"t_us\":{time_us},\"n\":{sequence}{unit},\"sig\":\"{signature}\"}}"))
+}
+
+/// A value as JSON writes it; `None` for bytes.
+fn value_json(value: &Value) -> Option<String> {
+    Some(match value {
         // the shortest digits that give the same number again
         Value::Number(number) => format!("{number:?}"),
         Value::Boolean(truth) => truth.to_string(),
         Value::Text(text) => quoted(text),
         Value::Bytes(_) => return None,
-    };
-    let unit = signed.unit.as_ref().map(|unit| format!(",\"u\":{}", quoted(unit))).unwrap_or_default();
-    let SignedReading { time_us, sequence, signature, .. } = signed;
-    Some(format!("{{\"v\":{value},\"t_us\":{time_us},\"n\":{sequence}{unit},\"sig\":\"{signature}\"}}"))
+    })
 }
 
 /// Text as JSON writes it.
@@ -148,6 +185,20 @@ mod tests {
         }
         assert!(signer.sign((Direction::Sense, &power), 5, None, Value::Number(f64::INFINITY)).is_err());
         assert_eq!(signer.next_sequence(), Some(43), "a reading that was not signed takes no number");
+    }
+
+    #[test]
+    fn requests_and_readings_share_the_numbers() {
+        let (mut signer, power) = (signer(41), power());
+        assert_eq!(signer.request_topic(), "root/device/plant/meter-1/request");
+        let to = "plant/valve/act/open".parse().unwrap();
+        let request = signer.request(&to, 5, Some("%"), Value::Number(50.0)).unwrap();
+        assert!(request.is_authentic(&NetworkId([7; 32])) && request.number == 41);
+        let signature = request.signature().unwrap();
+        let json = format!("{{\"to\":\"plant/valve/act/open\",\"v\":50.0,\"n\":41,\"t_us\":5,\"u\":\"%\",\"sig\":\"{signature}\"}}");
+        assert_eq!(request_to_json(&request), Some(json));
+        assert!(signer.request(&"plant/valve/sense/open".parse().unwrap(), 5, None, Value::Boolean(true)).is_err());
+        assert_eq!(signer.sign((Direction::Sense, &power), 5, None, Value::Number(1.0)).unwrap().sequence, 42);
     }
 
     #[test]

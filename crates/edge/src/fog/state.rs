@@ -60,6 +60,9 @@ impl Slot {
     }
 }
 
+/// A series with open windows, and the stages that have them.
+pub(crate) type OpenSeries = (Arc<DeviceTopic>, Vec<u32>);
+
 /// What all stages remember of one device and data type.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Series {
@@ -147,7 +150,7 @@ impl State {
     }
 
     /// The series with open windows of `stages`, and which stages of theirs: at most `max`, and whether there are more.
-    pub(crate) fn open(&self, stages: &[u32], max: usize) -> (Vec<(Arc<DeviceTopic>, Vec<u32>)>, bool) {
+    pub(crate) fn open(&self, stages: &[u32], max: usize) -> (Vec<OpenSeries>, bool) {
         let mut found = Vec::new();
         for (topic, series) in &self.series {
             let open = series

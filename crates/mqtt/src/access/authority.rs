@@ -6,7 +6,7 @@
 use super::certificate::{Certificate, Revoked};
 use super::counters::{AccessCounters, Refused};
 use super::error::AccessError;
-use super::identity::Identity;
+use super::identity::{Identity, IdentityError};
 use super::passwords::Verifier;
 use super::policy::{Grants, Policy, Rules};
 use super::tokens::{self, TokenConfig, TokenError, Tokens};
@@ -40,6 +40,8 @@ pub struct AccessConfig {
     pub token: Option<TokenConfig>,
     /// The list of revoked certificates.
     pub revoked: Option<PathBuf>,
+    /// The sites whose devices may come here.
+    pub visitors: Vec<Name>,
 }
 
 impl AccessConfig {
@@ -118,6 +120,7 @@ impl State {
         let users = config.users.as_ref().map(|path| Users::load(path, site)).transpose()?.unwrap_or_default();
         // the file was checked when it was read
         let policy = Policy::new(site.clone(), users.devices.clone()).map_err(|why| AccessError::Setting(why.to_string()))?;
+        let policy = policy.with_visitors(config.visitors.clone());
         let tokens = config.token.as_ref().map(Tokens::load).transpose()?;
         let revoked = config.revoked.as_ref().map(|path| Revoked::load(path)).transpose()?.unwrap_or_default();
         Ok(Self { policy, users, tokens, revoked })
@@ -143,6 +146,12 @@ impl Authority {
         let state = RwLock::new(Arc::new(State::load(&site, &config)?));
         let verifier = Verifier::new().map_err(|why| AccessError::Setting(why.to_string()))?;
         Ok(Self { site, config, state, barred: RwLock::default(), verifier, counters })
+    }
+
+    /// The sites whose devices may come here.
+    #[must_use]
+    pub fn visitors(&self) -> &[Name] {
+        &self.config.visitors
     }
 
     /// What was refused.
@@ -281,7 +290,18 @@ impl Authority {
             (Some(user), _) if user.disabled => Err(Refused::Disabled),
             (Some(user), _) => Ok((user.identity.clone(), Some(Arc::new(user.clone())))),
             (None, Proof::Password { .. }) => Err(Refused::Credentials),
-            (None, _) => Identity::device(name, &self.site).map(|device| (device, None)).map_err(|_| Refused::Subject),
+            (None, _) => self.device(name).map(|device| (device, None)).ok_or(Refused::Subject),
+        }
+    }
+
+    /// The device that a name means: one of the site, or of a site whose devices may come here.
+    fn device(&self, name: &str) -> Option<Identity> {
+        match Identity::device(name, &self.site) {
+            Err(IdentityError::OtherSite(home)) => {
+                let home = self.config.visitors.iter().find(|site| site.as_str() == home)?;
+                Identity::device(name, home).ok()
+            }
+            device => device.ok(),
         }
     }
 
@@ -440,6 +460,31 @@ mod tests {
         authority.reload().unwrap();
         assert_eq!(authority.stands(&admission), Err(Refused::Revoked));
         assert_eq!(why(by_certificate(&authority, &m1).await), Some(Refused::Revoked));
+    }
+
+    /// ROAM-2
+    #[tokio::test]
+    async fn a_visitor_is_a_device_of_a_site_that_is_let_in() {
+        let dir = tempfile::tempdir().unwrap();
+        save(&dir, vec![]);
+        let config = AccessConfig {
+            anonymous: Anonymous::Refuse,
+            users: Some(dir.path().join("users.toml")),
+            visitors: vec![Name::new("z2").unwrap()],
+            ..AccessConfig::default()
+        };
+        let authority = Authority::new(site(), config, Arc::default()).unwrap();
+        let visitor = by_certificate(&authority, &certificate("z2/m1", NOW_S + 9)).await.unwrap();
+        assert_eq!(visitor.identity, Identity::Device { site: Name::new("z2").unwrap(), id: Name::new("m1").unwrap() });
+        assert_eq!(visitor.rules.may_publish("root/device/z2/m1/sense/t"), Verdict::Allowed);
+        assert_eq!(visitor.rules.may_publish("root/device/z1/m1/sense/t"), Verdict::Denied);
+        assert_eq!(visitor.rules.may_subscribe("root/fog/z2/m1/#"), Verdict::Allowed);
+        assert_eq!(authority.stands(&visitor), Ok(()));
+        assert_eq!(why(by_certificate(&authority, &certificate("z3/m1", NOW_S + 9)).await), Some(Refused::Subject));
+        let open = AccessConfig { visitors: vec![Name::new("z2").unwrap()], ..AccessConfig::default() };
+        let anybody = Authority::new(site(), open, Arc::default()).unwrap().authenticate(&attempt("c", None, None)).await.unwrap();
+        assert_eq!(anybody.rules.may_publish("root/device/z2/m1/sense/t"), Verdict::Allowed);
+        assert_eq!(anybody.rules.may_publish("root/device/z3/m1/sense/t"), Verdict::Denied);
     }
 
     #[tokio::test]

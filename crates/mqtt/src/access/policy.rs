@@ -124,6 +124,7 @@ fn among(grants: &[Filter], asked: &str) -> Verdict {
 pub struct Policy {
     site: Name,
     devices: Grants,
+    visitors: Vec<Name>,
 }
 
 impl Policy {
@@ -133,7 +134,13 @@ impl Policy {
     /// [`PatternError`] if a pattern of `devices` cannot be a grant.
     pub fn new(site: Name, devices: Grants) -> Result<Self, PatternError> {
         check_patterns(&devices, true)?;
-        Ok(Self { site, devices })
+        Ok(Self { site, devices, visitors: Vec::new() })
+    }
+
+    /// The same, where devices of other sites may come: without credentials one may be any of these too.
+    #[must_use]
+    pub fn with_visitors(self, visitors: Vec<Name>) -> Self {
+        Self { visitors, ..self }
     }
 
     /// What `who` may do with `grants` of its own.
@@ -178,7 +185,11 @@ impl Policy {
             (vec![format!("root/device/{site}/{id}/#")], reads)
         };
         match who {
-            Identity::Anonymous => (vec![format!("root/device/{here}/#"), format!("root/node/{here}/active")], vec!["#".into()]),
+            Identity::Anonymous => {
+                let mut publish = vec![format!("root/device/{here}/#"), format!("root/node/{here}/active")];
+                publish.extend(self.visitors.iter().map(|home| format!("root/device/{home}/#")));
+                (publish, vec!["#".into()])
+            }
             Identity::Device { site, id } => device(site, id),
             Identity::Gateway { device: Some(id), .. } => device(here, id),
             Identity::Gateway { device: None, .. } => {

@@ -26,7 +26,7 @@ use crate::broker::{TOPIC_BYTES_MAX, Whom};
 use crate::client::CLIENT_ID_BYTES_MAX;
 use crate::roles::{SERVICE_PREFIX, Service};
 use crate::tiers::passport::{LINK_PREFIX, link_scope};
-use protocol::{Name, Topic};
+use protocol::{DeviceName, Name, Topic};
 use rmqtt::codec::v5::{Disconnect as DisconnectV5, DisconnectReasonCode, SubscribeAckReason};
 use rmqtt::context::ServerContext;
 use rmqtt::session::Session as Client;
@@ -54,9 +54,9 @@ const RATE_WAIT_MAX: Duration = Duration::from_secs(2);
 /// How long a connection may take from its admission until rmqtt calls it connected.
 const CONNECTING_MAX: Duration = Duration::from_secs(60);
 /// Attempts to close a client that rmqtt is just busy with.
-const KICK_ATTEMPTS: usize = 100;
+pub(super) const KICK_ATTEMPTS: usize = 100;
 /// The pause between them.
-const KICK_PAUSE: Duration = Duration::from_millis(20);
+pub(super) const KICK_PAUSE: Duration = Duration::from_millis(20);
 /// Owners that are looked at without letting others run.
 const SWEEP_STEP: usize = 256;
 
@@ -121,9 +121,33 @@ impl Doorman {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Whether `topic` is one that a device of this site publishes to.
+    /// Whether `topic` is one that a device of this site, or one that may come here, publishes to.
     pub(super) fn is_own_device(&self, topic: &str) -> bool {
-        topic.len() <= TOPIC_BYTES_MAX && matches!(topic.parse::<Topic>(), Ok(Topic::Device(device)) if device.site == self.site)
+        topic.len() <= TOPIC_BYTES_MAX
+            && topic
+                .parse::<Topic>()
+                .ok()
+                .and_then(|t| t.publisher())
+                .is_some_and(|d| d.site == self.site || self.authority.visitors().contains(&d.site))
+    }
+
+    /// The clients whose sessions are a device's.
+    pub(super) fn clients_of(&self, device: &DeviceName) -> Vec<String> {
+        let (name, at_home) = (device.to_string(), device.site == self.site);
+        let is_its = |(client_id, owner): &(&String, &Owner)| match &owner.admission.identity {
+            Identity::Device { site, id } => *site == device.site && *id == device.device,
+            Identity::Gateway { device: Some(id), .. } => at_home && *id == device.device,
+            Identity::Anonymous => **client_id == name || (at_home && client_id.as_str() == device.device.as_str()),
+            _ => false,
+        };
+        self.owners().iter().filter(is_its).map(|(client_id, _)| client_id.clone()).collect()
+    }
+
+    /// Takes a client's right away; its session is the caller's to end.
+    pub(super) fn strike(&self, client_id: &str) {
+        if let Some(owner) = self.owners().remove(client_id) {
+            self.live.write().unwrap_or_else(PoisonError::into_inner).remove(&owner.link);
+        }
     }
 
     /// Answers a CONNECT.
@@ -473,7 +497,7 @@ impl Doorman {
         tracing::warn!(client = %client_id, "a client could not be closed: it is always just connecting");
     }
 
-    fn by_name(&self, client_id: &str) -> Id {
+    pub(super) fn by_name(&self, client_id: &str) -> Id {
         Id::new(self.scx.node.id(), 0, None, None, client_id.to_owned().into(), None)
     }
 }

@@ -51,6 +51,8 @@ pub(super) struct Gate {
     doorman: Arc<Doorman>,
     /// `root/device/<site>/`: what is published below is ingested.
     own_devices: String,
+    /// The same of the sites whose devices may come here.
+    guests: Vec<String>,
     /// `root/node/<site>/active`.
     active: String,
     open: RwLock<Option<Arc<Open>>>,
@@ -106,7 +108,8 @@ impl Gate {
         let open = RwLock::new(Some(Arc::new(Open { intake, relay, on_active })));
         let active = Topic::Active(site.clone()).to_string();
         let own_devices = format!("root/device/{site}/");
-        Self { site, doorman, own_devices, active, open, clients: AtomicI64::new(0) }
+        let guests = doorman.authority().visitors().iter().map(|home| format!("root/device/{home}/")).collect();
+        Self { site, doorman, own_devices, guests, active, open, clients: AtomicI64::new(0) }
     }
 
     /// Refuses everything from now on, and lets go of the ingress.
@@ -125,7 +128,7 @@ impl Gate {
 
     /// What `who` may do with `topic`.
     fn permit(&self, who: &Admission, topic: &str) -> Permit {
-        let own = topic.starts_with(&self.own_devices);
+        let own = topic.starts_with(&self.own_devices) || self.guests.iter().any(|guest| topic.starts_with(guest));
         match who.rules.may_publish(topic) {
             Permission::Allowed if own && self.is_barred(topic) => Permit::Deny("the device is barred".to_string()),
             Permission::Allowed if own => Permit::Ingest,
@@ -138,7 +141,12 @@ impl Gate {
 
     fn is_barred(&self, topic: &str) -> bool {
         let authority = self.doorman.authority();
-        authority.bars_any() && matches!(topic.parse::<Topic>(), Ok(Topic::Device(device)) if authority.is_barred(&device.device))
+        authority.bars_any()
+            && topic
+                .parse::<Topic>()
+                .ok()
+                .and_then(|t| t.publisher())
+                .is_some_and(|d| d.site == self.site && authority.is_barred(&d.device))
     }
 
     /// A client sent what the protocol forbids. What exactly is not logged: it may hold a password.
@@ -225,7 +233,7 @@ impl Gate {
                     open.relay.offer(ingress.copies(&outcome));
                 }
                 match outcome {
-                    Outcome::Stored { .. } => Verdict::Route,
+                    Outcome::Stored { .. } | Outcome::Requested => Verdict::Route,
                     Outcome::Duplicate => Verdict::Settle(PublishAckReason::NoMatchingSubscribers, String::new()),
                     Outcome::Rejected(rejection) => Verdict::Settle(PublishAckReason::PayloadFormatInvalid, rejection.reason),
                 }
@@ -255,7 +263,11 @@ impl Gate {
         let topic: &str = &publish.topic;
         if Area::of_topic(topic, &self.site) != Some(Area::Device) {
             self.doorman.denied(session, topic);
-            let why = format!("devices of this site publish to root/device/{}/<ID>/sense|act/<dataType>", self.site);
+            let why = match topic.parse::<Topic>() {
+                // REQ-13: nobody here could say what becomes of it
+                Ok(Topic::Request(_)) => crate::requests::NOT_IN_PARTS.to_owned(),
+                _ => format!("devices of this site publish to root/device/{}/<ID>/sense|act/<dataType>", self.site),
+            };
             return Verdict::Refuse { code: PublishAckReason::NotAuthorized, why, always: true };
         }
         let (bytes, limit_bytes) = (publish.payload.len(), PAYLOAD_BYTES_MAX);

@@ -2,7 +2,7 @@
 
 use super::{Ingress, Outcome, REASON_BYTES_MAX, Refusal, Rejection, shortened};
 use crate::identity::Believed;
-use crate::log::{Appended, Entry};
+use crate::log::{AppendError, Appended, Entry};
 use edge::payload::{Malformed, Told};
 use protocol::{DeviceTopic, Topic};
 use std::sync::atomic::Ordering;
@@ -30,6 +30,7 @@ impl Ingress {
         let outcome = self.judge_and_keep(passed).await;
         let (counter, readings) = match &outcome {
             Ok(Outcome::Stored { readings, .. }) => (&self.accepted, readings.len()),
+            Ok(Outcome::Requested) => (&self.accepted, 0), // what is passed on is no request
             Ok(Outcome::Duplicate) => (&self.duplicates, 0),
             Ok(Outcome::Rejected(_)) => (&self.rejected, 0),
             Err(_) => (&self.refused, 0),
@@ -52,6 +53,7 @@ impl Ingress {
             Ok(Believed::Plain(readings)) => (readings, None),
             Ok(Believed::Signed(reading, number)) => (vec![*reading], Some(number)),
             Ok(Believed::Again | Believed::UnderWay) => return Ok(Outcome::Duplicate), // never said of what is passed on
+            Ok(Believed::Elsewhere { .. }) => return Err(AppendError::Overloaded.into()), // its key is closed here for now
             Err(why) => {
                 let (topic, reason) = (Topic::Fog(topic).to_string(), shortened(&why, REASON_BYTES_MAX));
                 return Ok(Outcome::Rejected(Rejection { topic, reason, bytes }));

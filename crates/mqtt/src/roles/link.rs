@@ -1,6 +1,6 @@
 //! A site's broker as its ledger node sees it, where both are processes of their own.
 
-use super::{Carrier, CarryError, Outgoing, Receiver};
+use super::{COMMAND, Carrier, CarryError, Outgoing, Receiver};
 use crate::broker::{Broker, BrokerError, Relay, RelayedCopy};
 use crate::client::{PublishError, lock};
 use async_trait::async_trait;
@@ -41,20 +41,30 @@ async fn carry(carrier: Arc<Carrier>, mut copies: mpsc::Receiver<RelayedCopy>) {
     }
 }
 
-#[async_trait]
-impl Broker for Link {
-    async fn publish(&self, topic: &str, payload: Vec<u8>, _qos: u8, _retain: bool) -> Result<(), BrokerError> {
+impl Link {
+    async fn say(&self, message: Outgoing) -> Result<(), BrokerError> {
         let failed = |why: String| {
             let after_ms = u64::try_from(PUBLISH_TIMEOUT.as_millis()).unwrap_or(u64::MAX);
             BrokerError::Publish(PublishError::NotAcknowledged { left: 1, after_ms, why })
         };
-        match tokio::time::timeout(PUBLISH_TIMEOUT, self.carrier.publish(Outgoing::plain(topic, payload))).await {
+        match tokio::time::timeout(PUBLISH_TIMEOUT, self.carrier.publish(message)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(CarryError::Invalid(error))) => Err(error.into()),
             Ok(Err(CarryError::Stopped)) => Err(PublishError::Stopped.into()),
             Ok(Err(error)) => Err(failed(error.to_string())),
             Err(_) => Err(failed(if self.carrier.connected() { "the broker is silent" } else { "the connection is down" }.to_owned())),
         }
+    }
+}
+
+#[async_trait]
+impl Broker for Link {
+    async fn publish(&self, topic: &str, payload: Vec<u8>, _qos: u8, _retain: bool) -> Result<(), BrokerError> {
+        self.say(Outgoing::plain(topic, payload)).await
+    }
+
+    async fn command(&self, topic: &str, payload: Vec<u8>) -> Result<(), BrokerError> {
+        self.say(Outgoing { properties: vec![(COMMAND.to_owned(), "1".to_owned())], ..Outgoing::plain(topic, payload) }).await
     }
 
     fn relay(&self, copies: Vec<(String, Vec<u8>)>) {

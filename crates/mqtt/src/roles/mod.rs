@@ -1,5 +1,5 @@
 //! The parts of a site as processes of their own that talk only MQTT: what they call themselves, what they subscribe to,
-//! and what travels with their publishes. The rules are ROLE-1 to ROLE-16 of `docs/spec/topics.md`.
+//! and what travels with their publishes. The rules are ROLE-1 to ROLE-17 of `docs/spec/topics.md`.
 //!
 //! # Rules
 //! - A part is a *service*: it is known by its client id, `$wattle-<role>@<site>`. What it publishes goes over connections
@@ -41,7 +41,7 @@ pub(crate) const ORIGIN: &str = "wattle-publish";
 pub(crate) const REPEATED: &str = "wattle-repeated";
 /// The property by which the broker knows which copy is acknowledged.
 pub(crate) const COPY: &str = "wattle-copy";
-/// The property of a command of a rule: `1`. A command is for its actuator, and no reading.
+/// The property of a command, whether a rule or another device wants it: `1`. A command is for its actuator, and no reading.
 pub const COMMAND: &str = "wattle-command";
 /// The property that holds a reading's canonical bytes, in hexadecimal digits, where its payload cannot say all of it.
 pub const READING: &str = "wattle-reading";

@@ -71,7 +71,7 @@ pub struct Arrived {
     pub origin: Option<(String, u16)>,
     /// Whether its publisher, or the broker, may have sent it before.
     pub dup: bool,
-    /// Whether it is a rule's command.
+    /// Whether it is a command.
     pub command: bool,
     /// The property that holds a reading's canonical bytes.
     pub reading: Option<String>,

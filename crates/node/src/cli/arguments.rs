@@ -1,7 +1,7 @@
 //! What may be typed, and which file does it.
 
 use super::{Exit, Failure, check, init, light, messages, milestones, output, readings, receipt, replay, status, up, user, verify};
-use super::{device, pipeline, stake, validator, validators, wallet};
+use super::{device, pipeline, requests, stake, validator, validators, wallet};
 use crate::{bench, demo};
 use clap::error::ErrorKind;
 use clap::{ArgAction, Parser, Subcommand};
@@ -63,6 +63,8 @@ pub(crate) enum Command {
     Milestones(milestones::Arguments),
     /// The newest readings a node anchored
     Readings(readings::Arguments),
+    /// What devices of a site asked of others, and others of them
+    Requests(requests::Arguments),
     /// Who can be elected into the committee, and who is
     Validators(validators::Arguments),
     /// Register a validator, or retire it
@@ -128,6 +130,7 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
         Command::Messages(arguments) => messages::run(arguments),
         Command::Milestones(arguments) => milestones::run(arguments),
         Command::Readings(arguments) => readings::run(arguments),
+        Command::Requests(arguments) => requests::run(arguments),
         Command::Validators(arguments) => validators::run(arguments),
         Command::Validator(arguments) => validator::run(arguments),
         Command::Delegate(arguments) => stake::delegate(arguments),

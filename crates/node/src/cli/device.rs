@@ -5,10 +5,11 @@
 //! register, rotate, thing, revoke,     orders of the owner's wallet
 //! gateways
 //! show, list                           what the ledger has
-//! sign                                 a payload as a device of role 2 publishes it
+//! sign, request                        payloads as a device of role 2 publishes them
 //! ```
 
 mod proof;
+mod request;
 mod sign;
 mod thing;
 mod view;
@@ -58,6 +59,8 @@ enum What {
     List(view::List),
     /// Sign a reading as the device would
     Sign(sign::Arguments),
+    /// Ask another device for something, as the device would
+    Request(request::Arguments),
 }
 
 /// `wattle device register`.
@@ -159,6 +162,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         What::Show(arguments) => view::show(arguments),
         What::List(arguments) => view::list(arguments),
         What::Sign(arguments) => sign::run(arguments),
+        What::Request(arguments) => request::run(arguments),
     }
 }
 

@@ -20,6 +20,7 @@ pub(crate) mod quantity;
 pub(crate) mod readings;
 pub(crate) mod receipt;
 pub(crate) mod replay;
+pub(crate) mod requests;
 pub(crate) mod runtime;
 pub(crate) mod stake;
 pub(crate) mod status;

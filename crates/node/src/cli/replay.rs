@@ -44,7 +44,7 @@ Examples:
 pub(crate) struct Arguments {
     /// The CSV file
     file: PathBuf,
-    /// The broker, embedded or any other: mqtt://HOST[:PORT], or mqtts:// for TLS
+    /// The broker, embedded or any other: `mqtt://HOST[:PORT]`, or `mqtts://` for TLS
     #[arg(long, value_name = "URL", default_value = "mqtt://127.0.0.1:1883")]
     broker: String,
     #[command(flatten)]

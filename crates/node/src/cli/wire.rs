@@ -32,6 +32,36 @@ pub(crate) struct Status {
     pub(crate) mqttsn: Option<MqttSnStats>,
 }
 
+/// `GET /api/v1/requests`.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct DeviceRequests {
+    /// The requests, the newest first.
+    pub(crate) requests: Vec<DeviceRequest>,
+}
+
+/// What one device asks of another.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct DeviceRequest {
+    /// `out` or `in`.
+    pub(crate) way: String,
+    /// Who asks.
+    pub(crate) from: String,
+    /// For what.
+    pub(crate) to: String,
+    /// Under which number.
+    pub(crate) number: String,
+    /// With which value.
+    pub(crate) value: String,
+    /// How far it is.
+    pub(crate) state: String,
+    /// Why no further.
+    pub(crate) reason: String,
+    /// The milestone that confirmed it.
+    pub(crate) height: Option<u64>,
+    /// When that changed.
+    pub(crate) at_ms: u64,
+}
+
 /// The MQTT-SN gateway's counts.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct MqttSnStats {

@@ -227,6 +227,7 @@ impl BrokerConfig {
             users: self.access.users.as_ref().map(path),
             token,
             revoked: self.access.revoked.as_ref().map(path),
+            visitors: Vec::new(), // they are named in [roaming]
         };
         let listeners = Listeners { tls: self.tls, websocket: self.websocket, websocket_tls: self.websocket_tls };
         Security { listeners, tls, access, limits: self.limits.limits() }

@@ -78,6 +78,11 @@ impl Config {
         if self.tier.is_some() {
             return wrong("tier", "a place in a tree of brokers needs broker, log and ledger node in one process: leave site.roles out");
         }
+        for (table, given) in [("requests", self.requests.is_some()), ("roaming", self.roaming.is_some())] {
+            if given {
+                return wrong(table, "it needs broker, log and ledger node in one process: leave site.roles out, or this table");
+            }
+        }
         if self.plays(RoleName::Broker) != embedded {
             return wrong(
                 "site.roles",
@@ -131,7 +136,7 @@ mod tests {
         assert!(together.roles().is_none() && together.keeps_a_ledger() && !together.plays(RoleName::Broker));
     }
 
-    /// ROLE-1
+    /// ROLE-1, ROLE-17
     #[test]
     fn what_does_not_fit_is_named() {
         for (text, says) in [
@@ -143,6 +148,8 @@ mod tests {
             (site("\"fog\"", ""), "broker: the parts"),
             (site("\"gateway\"", THERE), "site.roles: the part `gateway`"),
             (site("\"broker\", \"ledger\"", &format!("{HERE}[tier]\n")), "tier: "),
+            (site("\"broker\", \"ledger\"", &format!("{HERE}[requests]\n")), "requests: it needs"),
+            (site("\"broker\", \"ledger\"", &format!("{HERE}[roaming]\n")), "roaming: it needs"),
             (format!("[site]\nname = \"z1\"\n{HERE}[broker.login]\nusername = \"u\"\n"), "broker.login"),
         ] {
             let error = load(&text).unwrap_err();

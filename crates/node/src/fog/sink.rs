@@ -80,7 +80,7 @@ impl Sink for LogSink {
         let Some(broker) = &self.broker else { return Ok(()) };
         for command in &out.commands {
             let topic = Topic::Fog(command.topic.clone()).to_string();
-            let published = broker.publish(&topic, edge::payload::fog_json(command), 1, false).await;
+            let published = broker.command(&topic, edge::payload::fog_json(command)).await;
             published.map_err(|why| SinkError::Busy(format!("a command to {topic} was not published: {why}")))?;
         }
         Ok(())

@@ -13,6 +13,9 @@ pub(super) async fn metrics(State(state): State<AppState>) -> impl IntoResponse 
     if let Some(gateway) = &state.gateway {
         state.metrics.copy_gateway(&gateway.stats());
     }
+    if let Some(exchange) = &state.exchange {
+        state.metrics.copy_exchange(&exchange.stats());
+    }
     let mut text = state.metrics.render(ledger.as_ref(), site.as_ref(), &state.runtime.metrics());
     if let Some(parts) = &state.roles {
         text.push_str(&parts.report().await.metrics());

@@ -17,6 +17,7 @@
 //! | `POST /api/v1/orders` | `orders` |
 //! | `/api/v1/devices[/{site}/{device}]`, `/api/v1/sites/{site}`, `/api/v1/device-keys/{key}` | `devices` |
 //! | `/api/v1/things[/{site}/{device}]` (PUT too), `/.well-known/wot` | `things` |
+//! | `/api/v1/requests` | `requests` |
 //! | `/api/v1/events` | `events` |
 //! | `/metrics` | `metrics` |
 //!
@@ -35,6 +36,7 @@ mod orders;
 mod problem;
 mod readings;
 mod receipts;
+mod requests;
 mod server;
 mod state;
 mod status;

@@ -1,8 +1,11 @@
 //! What the handlers share, the routes, and the listener.
 
 use super::problem::Problem;
-use super::{committee, devices, events, head, messages, metrics, milestones, orders, readings, receipts, state, status, sync, things};
+use super::{
+    committee, devices, events, head, messages, metrics, milestones, orders, readings, receipts, requests, state, status, sync, things,
+};
 use super::{validators, wallets};
+use crate::exchange::Exchange;
 use crate::metrics::Metrics;
 use crate::roles::RoleParts;
 use crate::site::Site;
@@ -59,6 +62,8 @@ pub(crate) struct Parts {
     pub(crate) gateway: Option<Arc<mqtt::sn::Gateway>>,
     /// Other parts of the site that run in this process, apart from it.
     pub(crate) roles: Option<Arc<RoleParts>>,
+    /// What its site and others tell each other, if it takes part.
+    pub(crate) exchange: Option<Exchange>,
     /// Its metrics.
     pub(crate) metrics: Metrics,
     /// When it started.
@@ -135,6 +140,7 @@ fn router(state: AppState) -> Router {
         .route("/api/v1/things", get(things::list))
         .route("/api/v1/things/{*device}", get(things::one).put(things::put).layer(DefaultBodyLimit::max(edge::thing::THING_BYTES_MAX)))
         .route("/.well-known/wot", get(things::well_known))
+        .route("/api/v1/requests", get(requests::list))
         .route("/api/v1/events", get(events::events))
         .route("/metrics", get(metrics::metrics))
         .route("/healthz", get(status::healthz))

@@ -3,6 +3,7 @@
 use super::AppState;
 use super::committee::members;
 use super::problem::Problem;
+use crate::exchange::ExchangeStats;
 use crate::fog::FogStats;
 use crate::site::{LatencySummary, SiteStats};
 use axum::Json;
@@ -39,6 +40,7 @@ pub(super) async fn status(State(state): State<AppState>) -> Result<Json<Value>,
         "site_stats": state.site.as_ref().map(|s| site_json(&s.stats())),
         "mqttsn": state.gateway.as_ref().map(|g| gateway_json(g)),
         "parts": parts,
+        "exchange": state.exchange.as_ref().map(|e| exchange_json(&e.stats())),
     })))
 }
 
@@ -88,6 +90,8 @@ fn site_json(stats: &SiteStats) -> Value {
         "confirmed": stats.confirmed,
         "cache_pending": stats.cache_pending,
         "log_bytes": stats.log.disk_bytes,
+        "notices_dropped": stats.notices_dropped,
+        "confirmations_dropped": stats.confirmations_dropped,
         "latency_ms": stats.latency.map(latency),
         "tier": stats.tier.as_ref().map(tier_json),
         "fog": stats.fog.as_ref().map(fog_json),
@@ -169,6 +173,31 @@ pub(crate) fn gateway_json(gateway: &mqtt::sn::Gateway) -> Value {
         "malformed": stats.malformed,
         "refused": stats.refused,
         "dropped": stats.dropped,
+    })
+}
+
+fn exchange_json(stats: &ExchangeStats) -> Value {
+    json!({
+        "requests": {
+            "issued": stats.issued,
+            "refused": stats.refused,
+            "confirmed": stats.confirmed,
+            "accepted": stats.accepted,
+            "declined": stats.declined,
+            "replayed": stats.replayed,
+            "held": stats.held,
+            "delivered": stats.delivered,
+            "expired": stats.expired,
+        },
+        "roaming": {
+            "visitors": stats.visitors,
+            "away": stats.away,
+            "handed_over": stats.handed_over,
+            "parcels": stats.parcels,
+        },
+        "dropped": stats.dropped,
+        "malformed": stats.malformed,
+        "missed": stats.missed,
     })
 }
 

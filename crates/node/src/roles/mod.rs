@@ -1,5 +1,5 @@
 //! The parts of a site as processes of their own (M13, M15): `[site] roles`. They talk only MQTT, so each can be stopped,
-//! killed and started again without the others. The rules are ROLE-1 to ROLE-16 of `docs/spec/topics.md`; how they talk is in
+//! killed and started again without the others. The rules are ROLE-1 to ROLE-17 of `docs/spec/topics.md`; how they talk is in
 //! `mqtt::roles`.
 //!
 //! | part | file | keeps |

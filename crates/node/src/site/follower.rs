@@ -8,6 +8,7 @@ use super::queue::{Front, InFlight, Shared};
 use super::{Confirmation, FEED_READINGS_MAX, SiteError, read_log, told};
 use crate::index::Index;
 use mqtt::SiteLog;
+use mqtt::notices::ConfirmedReading;
 use protocol::{DeviceTopic, PublicKey, Reading};
 use replica::{Event, Handle, Standing};
 use std::sync::Arc;
@@ -33,6 +34,10 @@ pub(super) struct Follower {
     pub(super) shared: Arc<Shared>,
     pub(super) latency: Arc<Latency>,
     pub(super) notices: mpsc::Sender<Notice>,
+    /// Where what the devices themselves are told goes, if they are.
+    pub(super) confirmations: Option<mpsc::Sender<Vec<ConfirmedReading>>>,
+    /// What of it was dropped.
+    pub(super) confirmations_dropped: Arc<AtomicU64>,
     pub(super) feed: broadcast::Sender<Arc<Confirmation>>,
     pub(super) dropped: Arc<AtomicU64>,
 }
@@ -132,6 +137,12 @@ impl Follower {
         if self.feed.receiver_count() > 0 {
             let listed = readings.iter().take(FEED_READINGS_MAX).map(|(_, r)| (r.id(), r.topic.clone(), r.time_us)).collect();
             let _ = self.feed.send(Arc::new(Confirmation { height, count: batch.count, readings: listed })); // nobody may listen any more
+        }
+        if let Some(confirmations) = &self.confirmations {
+            let told = readings.iter().map(|(_, r)| (r.topic.clone(), r.time_us, r.id())).collect();
+            if let Err(mpsc::error::TrySendError::Full(_)) = confirmations.try_send(told) {
+                self.confirmations_dropped.fetch_add(readings.len() as u64, Ordering::Relaxed);
+            }
         }
         let notice = readings.into_iter().map(|(_, r)| (r.topic, r.time_us)).collect();
         match self.notices.try_send(notice) {
