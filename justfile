@@ -28,7 +28,7 @@ lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
 
-# One figure for this machine: ingest, mqtt, mqttsn, verify, confirm, dag, storage or pow
+# One figure for this machine: ingest, mqtt, connections, mqttsn, verify, confirm, dag, storage or pow
 bench NAME *ARGS:
     cargo run --release -- bench {{NAME}} {{ARGS}}
 
@@ -36,7 +36,7 @@ bench NAME *ARGS:
 crash SECONDS="60":
     WATTLE_CRASH_SECONDS={{SECONDS}} cargo test -p node --test crash nodes_killed_at_random -- --nocapture
 
-# Fuzz one target for so many seconds: decode, edge_payload, fog, dag_model, ledger_model or verify_receipt
+# Fuzz one target for so many seconds: decode, edge_payload, fog, dag_model, ledger_model, verify_receipt or mqtt_sn
 fuzz TARGET SECONDS *ARGS:
     fuzz/run.sh {{TARGET}} {{SECONDS}} {{ARGS}}
 

@@ -525,6 +525,21 @@ fn fog_46_what_is_unchanged_goes_on() {
     assert_eq!(derived(&one(&mut newer, &reading("heat", 60.0, 0.0))), ["heat.sum 0 20.5", "heat.twice 0 41"]);
 }
 
+/// What the windows of one stage tell when they are closed may open windows of a later one: these are told too.
+#[test]
+fn fog_46_windows_behind_windows_are_told_too() {
+    let minutes = "[[pipeline.stage]]\ndo = \"window\"\nonly = \"power\"\nsize_s = 60\nemit = \"mean\"\n";
+    let longer = "[[pipeline.stage]]\ndo = \"window\"\nonly = \"power.mean\"\nsize_s = 120\nemit = \"count\"\n";
+    let mut older = fog(&format!("{minutes}{longer}"));
+    one(&mut older, &reading("power", 0.0, 1.0));
+    one(&mut older, &reading("power", 1.0, 3.0));
+    let (outcome, more) = older.close_some(&[0, 1], us(2.0), 1);
+    assert_eq!((derived(&outcome), more), (vec!["power.mean 0 2".to_owned()], true));
+    let (outcome, more) = older.close_some(&[0, 1], us(2.0), 1);
+    assert_eq!(derived(&outcome), ["power.mean.count 0 1"]);
+    assert!(!more && older.open_windows() == 0);
+}
+
 /// A signature is of what the device signed: whoever changes a reading takes it off.
 #[test]
 fn fog_50_a_changed_reading_bears_no_signature() {

@@ -348,7 +348,8 @@ async fn start_site(
     let mut following = foreigners.follow(ledger);
     let exchange = exchange.zip(broker.clone()).map(|(exchange, broker)| exchange.start(broker));
     let ledger = ledger.clone();
-    following.push(tokio::spawn(async move { devices.follow(ledger).await }));
+    let keeps_out = broker.clone();
+    following.push(tokio::spawn(async move { devices.follow(ledger, keeps_out).await }));
     Ok(RunningSite { site, tasks, broker, devices: following, exchange })
 }
 

@@ -6,14 +6,15 @@
 //! # Rules
 //! - The ledger is the truth; this is what a publish can ask without waiting. A change is here some milliseconds after the
 //!   milestone that executed it.
+//! - The site's broker keeps out what is revoked, and closes its connection.
 //! - Nothing is lost by falling behind: what changed is asked by the site's own count of changes, and if more changed than
 //!   the ledger remembers, everything is read again.
 
-use mqtt::Registered;
+use mqtt::{Broker, Registered};
 use protocol::{DeviceTopic, Name, PublicKey, Role};
 use replica::{DEVICES_AT_ONCE_MAX, DeviceRecord, Event, Handle, SiteChanges};
 use std::collections::{HashMap, HashSet};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// Events that may wait before the subscription is lost; then everything is compared.
 const EVENTS_MAX: usize = 1024;
@@ -78,18 +79,38 @@ impl Devices {
         known.devices.values().filter_map(key).collect()
     }
 
-    /// Follows the ledger until it stops.
-    pub(crate) async fn follow(&self, ledger: Handle) {
+    /// Follows the ledger until it stops. `broker` keeps out who is revoked.
+    pub(crate) async fn follow(&self, ledger: Handle, broker: Option<Arc<dyn Broker>>) {
+        let mut barred = HashSet::new();
         while let Some(mut events) = ledger.subscribe(EVENTS_MAX).await {
             // what changed before the subscription
             self.refresh(&ledger).await;
+            self.bar(broker.as_deref(), &mut barred).await;
             while let Some(Event::Milestone { confirmed, .. }) = events.recv().await {
                 // a message that anchors readings carries no orders
                 if confirmed.iter().any(|message| message.readings == 0) {
                     self.refresh(&ledger).await;
+                    self.bar(broker.as_deref(), &mut barred).await;
                 }
             }
         }
+    }
+
+    /// Has the broker keep out who is revoked now, and let in who is not any more.
+    async fn bar(&self, broker: Option<&dyn Broker>, barred: &mut HashSet<Name>) {
+        let Some(broker) = broker else { return };
+        let revoked: HashSet<Name> = {
+            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+            let revoked = known.devices.iter().filter(|(_, registered)| matches!(registered, Registered::Revoked));
+            revoked.map(|(name, _)| name.clone()).collect()
+        };
+        for device in revoked.difference(barred) {
+            broker.bar(device, true).await;
+        }
+        for device in barred.difference(&revoked) {
+            broker.bar(device, false).await;
+        }
+        *barred = revoked;
     }
 
     /// Takes over what changed.

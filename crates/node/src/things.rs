@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 
 /// Bytes of a file: a name, a line break, a description.
 const FILE_BYTES_MAX: u64 = 256 + THING_BYTES_MAX as u64;
+/// Descriptions that are kept. Anybody may hand one in, for any registered device, and devices cost little.
+const THINGS_MAX: usize = 65_536;
 /// How a file's name ends.
 const ENDING: &str = "td";
 
@@ -24,12 +26,13 @@ const ENDING: &str = "td";
 #[derive(Clone, Debug)]
 pub(crate) struct Things {
     dir: PathBuf,
+    max: usize,
 }
 
 impl Things {
     /// The descriptions in `dir`, which is made with the first.
     pub(crate) const fn new(dir: PathBuf) -> Self {
-        Self { dir }
+        Self { dir, max: THINGS_MAX }
     }
 
     fn file(&self, device: &DeviceName) -> PathBuf {
@@ -39,10 +42,14 @@ impl Things {
     /// Keeps a description, durably.
     ///
     /// # Errors
-    /// What the system says.
+    /// What the system says, or that there are too many.
     pub(crate) fn put(&self, device: &DeviceName, description: &[u8]) -> io::Result<()> {
         std::fs::create_dir_all(&self.dir)?;
         let (path, new) = (self.file(device), self.dir.join(format!("{}.new", device.id())));
+        if !path.exists() && std::fs::read_dir(&self.dir)?.take(self.max).count() >= self.max {
+            let why = format!("{} descriptions are kept here, the limit; remove the files of devices that are none of yours", self.max);
+            return Err(io::Error::other(why));
+        }
         let mut file = File::create(&new)?;
         file.write_all(format!("{device}\n").as_bytes())?;
         file.write_all(description)?;
@@ -122,6 +129,18 @@ mod tests {
         things.put(&device("z1/m1"), b"new").unwrap();
         assert_eq!(things.get(&device("z1/m1")).unwrap().unwrap(), b"new");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing beside the directory");
+    }
+
+    #[test]
+    fn there_are_only_so_many() {
+        let dir = tempfile::tempdir().unwrap();
+        let things = Things { max: 2, ..Things::new(dir.path().join("things")) };
+        things.put(&device("z1/m1"), b"{}").unwrap();
+        things.put(&device("z1/m2"), b"{}").unwrap();
+        assert!(things.put(&device("z1/m3"), b"{}").unwrap_err().to_string().contains("limit"));
+        things.put(&device("z1/m2"), b"new").unwrap();
+        assert_eq!(things.get(&device("z1/m2")).unwrap().unwrap(), b"new", "one that is here can be replaced");
+        assert_eq!(things.get(&device("z1/m3")).unwrap(), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod support;
 
 use mqtt::Publisher;
 use protocol::{Direction, Encode as _, Id, Name, SecretKey, Value as Measured};
-use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, QoS};
+use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Outgoing, Packet, QoS};
 use sdk::Signer;
 use serde_json::Value;
 use std::fs::OpenOptions;
@@ -143,7 +143,8 @@ impl Device {
 
     async fn leave(mut self) {
         self.client.disconnect().await.unwrap();
-        while self.events.poll().await.is_ok() {}
+        // it may be the client that closes
+        while !matches!(self.events.poll().await, Ok(Event::Outgoing(Outgoing::Disconnect)) | Err(_)) {}
     }
 }
 

@@ -142,10 +142,14 @@ impl Fog {
     pub fn close_some(&mut self, stages: &[u32], now_us: u64, series_max: usize) -> (Outcome, bool) {
         let now_us = now_us.min(NOW_US_MAX);
         let mut outcome = Outcome::default();
-        let (open, more) = self.state.open(stages, series_max);
-        for (topic, numbers) in open {
-            for number in numbers {
-                let Some((pipeline, stage, after)) = find(&self.pipelines, number) else { continue };
+        let mut room = series_max;
+        // one stage after another: what the windows of an earlier one tell may be for those of a later one
+        while room > 0
+            && let Some((number, topics)) = self.state.open(stages, room)
+        {
+            let Some((pipeline, stage, after)) = find(&self.pipelines, number) else { break };
+            room = room.saturating_sub(topics.len());
+            for topic in topics {
                 let mut cx = context(&self.engine, &mut self.state, pipeline, stage, now_us, &mut outcome);
                 stage.close(&topic, &mut cx);
                 let flow = cx.next;
@@ -153,6 +157,7 @@ impl Fog {
             }
         }
         outcome.counts.forgotten = self.state.take_forgotten();
+        let more = self.state.open(stages, 1).is_some();
         (outcome, more)
     }
 

@@ -60,8 +60,10 @@ impl Slot {
     }
 }
 
-/// A series with open windows, and the stages that have them.
-pub(crate) type OpenSeries = (Arc<DeviceTopic>, Vec<u32>);
+/// Whether a slot has open windows.
+fn is_open(slot: &Slot) -> bool {
+    matches!(slot, Slot::Open(open) if !open.panes.is_empty())
+}
 
 /// What all stages remember of one device and data type.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -149,24 +151,12 @@ impl State {
         .collect()
     }
 
-    /// The series with open windows of `stages`, and which stages of theirs: at most `max`, and whether there are more.
-    pub(crate) fn open(&self, stages: &[u32], max: usize) -> (Vec<OpenSeries>, bool) {
-        let mut found = Vec::new();
-        for (topic, series) in &self.series {
-            let open = series
-                .slots
-                .iter()
-                .filter(|(stage, slot)| stages.contains(stage) && matches!(slot, Slot::Open(open) if !open.panes.is_empty()));
-            let numbers: Vec<u32> = open.map(|(stage, _)| *stage).collect();
-            if numbers.is_empty() {
-                continue;
-            }
-            if found.len() >= max {
-                return (found, true);
-            }
-            found.push((Arc::clone(topic), numbers));
-        }
-        (found, false)
+    /// The first of `stages` that has open windows, and the series that have them: at most `max`.
+    pub(crate) fn open(&self, stages: &[u32], max: usize) -> Option<(u32, Vec<Arc<DeviceTopic>>)> {
+        let slots = self.series.values().flat_map(|series| &series.slots);
+        let first = slots.filter(|(stage, slot)| stages.contains(stage) && is_open(slot)).map(|(stage, _)| *stage).min()?;
+        let series = self.series.iter().filter(|(_, series)| series.slots.get(&first).is_some_and(is_open));
+        Some((first, series.map(|(topic, _)| Arc::clone(topic)).take(max).collect()))
     }
 
     /// The same with other numbers of stages; what has no new number is left out. The order of use stays.

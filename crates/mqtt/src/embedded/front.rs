@@ -35,6 +35,8 @@ use tokio_rustls::TlsAcceptor;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long one side may take to close after the other did.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a client may take nothing of what it is sent. rmqtt gives up after ten seconds, and closes.
+const STALL_MAX: Duration = Duration::from_secs(20);
 /// The pause after the system gave no socket, for example because there are no more descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes that are carried at once, each way.
@@ -255,8 +257,9 @@ where
     let (from_client, to_client) = tokio::io::split(client);
     let (from_broker, to_broker) = broker.split();
     let answered = AtomicBool::new(false);
-    let mut up = pin!(copy(from_client, to_broker, &peer.spoke));
-    let mut down = pin!(copy(from_broker, to_client, &answered));
+    // the broker may take its time: it reads on when what it has is kept
+    let mut up = pin!(copy(from_client, to_broker, &peer.spoke, None));
+    let mut down = pin!(copy(from_broker, to_client, &answered, Some(STALL_MAX)));
     let late = async {
         sleep_until(deadline).await;
         if peer.admitted.load(Ordering::Relaxed) {
@@ -283,8 +286,9 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stopped| *stopped).await;
 }
 
-/// Carries bytes until the end or an error, then closes the far side. `some` becomes true with the first byte.
-async fn copy<R, W>(mut from: R, mut to: W, some: &AtomicBool)
+/// Carries bytes until the end or an error, or until the far side takes none for `patience`; then closes it. `some` becomes true
+/// with the first byte.
+async fn copy<R, W>(mut from: R, mut to: W, some: &AtomicBool, patience: Option<Duration>)
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -293,11 +297,20 @@ where
     while let Ok(bytes @ 1..) = from.read(&mut chunk).await {
         let Some(read) = chunk.get(..bytes) else { break };
         some.store(true, Ordering::Relaxed);
-        if to.write_all(read).await.is_err() || to.flush().await.is_err() {
+        let write = async {
+            to.write_all(read).await?;
+            to.flush().await
+        };
+        let written = match patience {
+            Some(patience) => timeout(patience, write).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+            None => write.await,
+        };
+        if written.is_err() {
             break;
         }
     }
-    let _ = to.shutdown().await;
+    // TLS takes leave with bytes of its own, which a client that takes none does not take either
+    let _ = timeout(CLOSE_TIMEOUT, to.shutdown()).await;
 }
 
 #[cfg(test)]
@@ -314,6 +327,16 @@ mod tests {
         assert!(peers.get(&address).is_some());
         drop(announced);
         assert!(peers.get(&address).is_none());
+    }
+
+    /// A client that took nothing held its connection, and its place among those that are allowed, for ever.
+    #[tokio::test]
+    async fn who_takes_nothing_is_given_up() {
+        const SAID: &[u8] = &[0; 64];
+        let (to, _silent) = tokio::io::duplex(16);
+        let some = AtomicBool::new(false);
+        let carried = copy(SAID, to, &some, Some(Duration::from_millis(20)));
+        assert!(timeout(Duration::from_secs(30), carried).await.is_ok(), "it must end");
     }
 
     #[test]

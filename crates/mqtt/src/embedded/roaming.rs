@@ -12,7 +12,7 @@
 
 use super::doorman::{Doorman, KICK_ATTEMPTS, KICK_PAUSE};
 use super::{OWN_CLIENT_ID, quality};
-use crate::access::Verdict;
+use crate::access::{Rules, Verdict};
 use crate::broker::{Luggage, Waiting};
 use protocol::DeviceName;
 use protocol::limits::{HANDOVER_FILTERS_MAX, PARCEL_PAYLOAD_BYTES_MAX, PARCELS_MAX, ROAMING_TOPIC_BYTES_MAX};
@@ -111,12 +111,22 @@ pub(super) async fn arrive(scx: &ServerContext, doorman: &Doorman, device: &Devi
         }
         let mut given = true;
         for message in &luggage.messages {
+            // what it may not subscribe to here it is not given either, whoever says that it waited
+            if !may_be_given(&who.rules, &message.topic) {
+                tracing::info!(client = %client_id, topic = %message.topic, "a message that waited elsewhere is not allowed here");
+                continue;
+            }
             let from = Origin::from_system(Id::new(scx.node.id(), 0, None, None, OWN_CLIENT_ID.into(), None));
             given &= entry.publish(from, publish(message)).await.is_ok();
         }
         return given;
     }
     false
+}
+
+/// Whether a client with these rights may get a message on `topic`, which another site names.
+fn may_be_given(rules: &Rules, topic: &str) -> bool {
+    !topic.starts_with('$') && !topic.contains(['+', '#']) && rules.may_subscribe(topic) == Verdict::Allowed
 }
 
 fn publish(message: &Waiting) -> Publish {
@@ -131,4 +141,28 @@ fn publish(message: &Waiting) -> Publish {
     };
     let publish: Publish = publish.into();
     publish.create_time(timestamp_millis())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::access::{Grants, Identity, Policy};
+    use protocol::Name;
+
+    /// ROAM-8
+    #[test]
+    fn a_visitor_is_given_only_what_it_may_read() {
+        let (here, home) = (Name::new("z2").unwrap(), Name::new("z1").unwrap());
+        let policy = Policy::new(here, Grants::default()).unwrap().with_visitors(vec![home.clone()]);
+        let device = Identity::device("m1", &home).unwrap();
+        let rules = policy.rules(&device, &Grants::default()).unwrap();
+        for topic in ["root/fog/z1/m1/act/power", "root/node/z1/m1/requested"] {
+            assert!(may_be_given(&rules, topic), "{topic}");
+        }
+        for topic in ["root/fog/z1/m2/act/power", "root/fog/z2/lamp/act/power", "root/fog/z1/m1/#", "", "$share/g/root/fog/z1/m1/act/power"]
+        {
+            assert!(!may_be_given(&rules, topic), "{topic}");
+        }
+    }
 }

@@ -70,10 +70,39 @@ impl Ingress {
     }
 
     fn believed_of(&self, topic: &DeviceTopic, told: Told) -> Result<Believed<'_>, String> {
+        // canonical bytes beside a publish can say anything of a signature, and nobody would have checked it
+        if let Told::Readings(readings) = &told
+            && readings.iter().any(|reading| reading.signed.is_some())
+        {
+            return Err("a signature is believed in its device's envelope only".to_owned());
+        }
         match (&self.identities, told) {
             (Some(identities), told) => identities.believe(topic, told).map_err(|why| why.to_string()),
             (None, Told::Readings(readings)) => Ok(Believed::Plain(readings)),
             (None, Told::Signed(_)) => Err(Malformed::Signed.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::log::{LogConfig, SiteLog};
+    use protocol::{DeviceSignature, PublicKey, Reading, Signature, Value};
+
+    /// ROLE-9: what is passed on as plain must not bear a signature that nobody has checked.
+    #[tokio::test]
+    async fn a_signature_is_believed_in_its_envelope_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = SiteLog::open(dir.path(), LogConfig { min_free_bytes: 0, ..LogConfig::default() }).unwrap();
+        let ingress = Ingress::new("z1".parse().unwrap(), log);
+        let topic: DeviceTopic = "z1/d/sense/t".parse().unwrap();
+        let by = DeviceSignature { key: PublicKey([1; 32]), signature: Signature([2; 64]) };
+        let plain = Reading { topic: topic.clone(), time_us: 1, sequence: Some(1), unit: None, value: Value::Number(1.0), signed: None };
+        let signed = Reading { signed: Some(by), ..plain.clone() };
+        let passed = |reading: Reading| PassedOn { topic: topic.clone(), told: Told::Readings(vec![reading]), origin: None, dup: false };
+        assert!(matches!(ingress.take(passed(signed)).await, Ok(Outcome::Rejected(_))));
+        assert!(matches!(ingress.take(passed(plain)).await, Ok(Outcome::Stored { .. })));
     }
 }

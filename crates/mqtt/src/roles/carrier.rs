@@ -71,6 +71,21 @@ pub enum CarryError {
     Stopped,
 }
 
+/// A publish that was handed over, and waits for its acknowledgement. It is published even if this is dropped.
+#[must_use = "wait() tells whether it was taken"]
+#[derive(Debug)]
+pub struct Submitted(oneshot::Receiver<Result<(), CarryError>>);
+
+impl Submitted {
+    /// Until the broker has acknowledged it, through as many connections as it takes.
+    ///
+    /// # Errors
+    /// [`CarryError`]: it was refused, or the carrier was stopped.
+    pub async fn wait(self) -> Result<(), CarryError> {
+        self.0.await.unwrap_or(Err(CarryError::Stopped))
+    }
+}
+
 struct Job {
     number: u64,
     message: Outgoing,
@@ -169,6 +184,15 @@ impl Carrier {
     /// # Errors
     /// [`CarryError`]: it was refused, cannot be sent, or the carrier was stopped.
     pub async fn publish(&self, message: Outgoing) -> Result<(), CarryError> {
+        self.submit(message).await?.wait().await
+    }
+
+    /// Hands a publish over, once there is a place for it. What is to leave in an order is handed over one after another: tasks
+    /// or futures that wait for places side by side are served in any order.
+    ///
+    /// # Errors
+    /// [`CarryError`]: it cannot be sent, or the carrier was stopped.
+    pub async fn submit(&self, message: Outgoing) -> Result<Submitted, CarryError> {
         check(&message.topic, message.payload.len(), 1)?;
         let place = self.shared.places.clone().acquire_owned().await.map_err(|_| CarryError::Stopped)?;
         let (done, answer) = oneshot::channel();
@@ -178,7 +202,7 @@ impl Carrier {
             jobs.next += 1;
             jobs.submit(Job { number, message, done, _place: place });
         }
-        answer.await.unwrap_or(Err(CarryError::Stopped))
+        Ok(Submitted(answer))
     }
 
     /// Whether the connection stands.
@@ -340,6 +364,23 @@ mod tests {
         assert_eq!(places.available_permits(), 8);
         for answer in answers {
             assert!(answer.await.is_err());
+        }
+    }
+
+    /// ROLE-12: more than a task may take at a time without letting others run. Futures that waited for places side by side
+    /// were served newest first from there on.
+    #[tokio::test]
+    async fn what_is_handed_over_one_after_another_leaves_in_that_order() {
+        let carrier = Carrier::start("mqtt://127.0.0.1:1", "x", &Credentials::default()).unwrap();
+        let mut waiting = Vec::new();
+        for n in 0..200 {
+            waiting.push(carrier.submit(Outgoing::plain(n.to_string(), Vec::new())).await.unwrap());
+        }
+        let held: Vec<String> = lock(&carrier.shared.jobs).held.iter().map(|job| job.message.topic.clone()).collect();
+        assert_eq!(held, (0..200).map(|n| n.to_string()).collect::<Vec<_>>());
+        carrier.stop().await;
+        for submitted in waiting {
+            assert_eq!(submitted.wait().await, Err(CarryError::Stopped));
         }
     }
 

@@ -19,7 +19,7 @@ mod items;
 mod link;
 mod receiver;
 
-pub use carrier::{Carrier, CarryError, Outgoing};
+pub use carrier::{Carrier, CarryError, Outgoing, Submitted};
 pub use items::{
     ItemError, PENDING_PAYLOAD_BYTES_MAX, PENDING_READINGS_MAX, fog_publish, parse_fog, parse_pending, pending_cut, pending_json, record,
     sealed, told,

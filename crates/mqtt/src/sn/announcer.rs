@@ -44,7 +44,7 @@ impl Announcer {
     async fn advertise(&self) {
         let Some(address) = self.to else { return };
         let duration_s = u16::try_from(self.every.as_secs()).unwrap_or(u16::MAX);
-        let peer = Peer { address, secure: false, node: None };
+        let peer = Peer { address, secure: None, node: None };
         self.outlet.send(&peer, Packet::Advertise { gateway_id: self.gateway_id, duration_s }).await;
     }
 

@@ -137,7 +137,7 @@ impl Listener {
                     Err(error) => tracing::debug!(%error, "receiving failed"),
                 },
                 plaintext = plaintexts.recv() => match plaintext {
-                    Some((address, bytes)) => self.send(address, &bytes),
+                    Some((address, identity, bytes)) => self.send(address, &identity, &bytes),
                     None => break,
                 },
                 _ = ticks.tick() => self.tick(&decrypted),
@@ -170,9 +170,10 @@ impl Listener {
         self.after(address, said, decrypted);
     }
 
-    /// Encrypts a message for a peer.
-    fn send(&mut self, address: SocketAddr, bytes: &[u8]) {
-        let Some(association) = self.associations.get_mut(&address).filter(|a| a.connected) else { return };
+    /// Encrypts a message for whoever has the key of `identity`, if that is still who is at this address.
+    fn send(&mut self, address: SocketAddr, identity: &str, bytes: &[u8]) {
+        let standing = self.associations.get_mut(&address);
+        let Some(association) = standing.filter(|a| a.connected && a.identity.as_deref() == Some(identity)) else { return };
         let now = Instant::now();
         let said = touch(association, &mut self.buffer, &self.resolver, now, |dtls| dtls.send_application_data(bytes).is_ok());
         self.put_out(address, &said.records);

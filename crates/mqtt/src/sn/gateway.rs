@@ -30,6 +30,7 @@ use super::session::{Session, Settings};
 use super::topics::is_topic;
 use super::upstream::Target;
 use crate::client::lock;
+use protocol::Topic;
 use protocol::sn::{Connect, Frame, PROTOCOL_ID, Packet, Publish, Qos, ReturnCode, TopicRef};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -253,7 +254,7 @@ impl Door {
                 () = told(&mut stopped) => break,
                 received = socket.recv_from(&mut datagram) => match received {
                     Ok((length, address)) => {
-                        let peer = Peer { address, secure: false, node: None };
+                        let peer = Peer { address, secure: None, node: None };
                         self.take(peer, None, datagram.get(..length).unwrap_or_default());
                     }
                     // such as "port unreachable" about something sent before
@@ -261,7 +262,7 @@ impl Door {
                 },
                 incoming = decrypted.recv(), if secure => match incoming {
                     Some(Decrypted { address, identity, bytes }) => {
-                        let peer = Peer { address, secure: true, node: None };
+                        let peer = Peer { address, secure: Some(identity.clone()), node: None };
                         self.take(peer, Some(&*identity), &bytes);
                     }
                     None => secure = false,
@@ -307,7 +308,7 @@ impl Door {
             Packet::SearchGateway { .. } => drop(self.searches.try_send(peer)),
             Packet::Connect(connect) => self.connect(peer, identity, connect),
             Packet::PingRequest { client_id } => self.ping(peer, identity, client_id),
-            Packet::Publish(publish) if publish.qos == Qos::MinusOne && !self.peers.contains_key(&peer) => self.publish(publish),
+            Packet::Publish(publish) if publish.qos == Qos::MinusOne && !self.peers.contains_key(&peer) => self.publish(publish, identity),
             packet => self.forward(peer, packet),
         }
     }
@@ -452,15 +453,23 @@ impl Door {
         }
     }
 
+    /// Whether somebody with the key of `identity`, or with none, may say what is on `topic`: not for a device that has a key
+    /// and comes by it (SN-72). Which client id a device has is not known here, its ID or its full name.
+    fn may_say(&self, topic: &str, identity: Option<&str>) -> bool {
+        let Some(device) = topic.parse::<Topic>().ok().and_then(|topic| topic.publisher()) else { return true };
+        let ids = [device.device.to_string(), device.to_string()];
+        ids.iter().any(|id| identity == Some(id.as_str())) || !ids.iter().any(|id| self.keys.has(id))
+    }
+
     /// A publish of QoS −1 of somebody who is not connected.
-    fn publish(&mut self, publish: Publish) {
+    fn publish(&mut self, publish: Publish, identity: Option<&str>) {
         let Publish { topic, data: payload, retain, .. } = publish;
         let topic = match topic {
             TopicRef::Normal(_) => None,
             TopicRef::Predefined(id) => self.settings.predefined.get(&id).cloned(),
             TopicRef::Short(name) => std::str::from_utf8(&name).ok().map(ToString::to_string),
         };
-        let sent = topic.filter(|topic| is_topic(topic)).is_some_and(|topic| {
+        let sent = topic.filter(|topic| is_topic(topic) && self.may_say(topic, identity)).is_some_and(|topic| {
             let publish = Anonymous { topic, payload, retain };
             self.anonymous.try_send(publish).is_ok()
         });

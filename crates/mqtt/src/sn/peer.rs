@@ -14,14 +14,14 @@ pub(super) const SECURE_QUEUE_MAX: usize = 4096;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
-    /// It came by DTLS.
-    pub(super) secure: bool,
+    /// Whose key it came with, if it came by DTLS. At one address another key may follow: that is another peer.
+    pub(super) secure: Option<Arc<str>>,
     /// The wireless node id, if a forwarder encapsulates.
     pub(super) node: Option<Vec<u8>>,
 }
 
-/// A datagram for the DTLS listener to encrypt.
-pub(super) type Plaintext = (SocketAddr, Vec<u8>);
+/// A datagram for the DTLS listener to encrypt: where it goes, for whose key only, and what it is.
+pub(super) type Plaintext = (SocketAddr, Arc<str>, Vec<u8>);
 
 /// The ways out.
 #[derive(Clone)]
@@ -45,7 +45,7 @@ fn datagram(peer: &Peer, packet: Packet) -> Option<Vec<u8>> {
 impl Outlet {
     /// Sends; waits while the socket is full.
     pub(super) async fn send(&self, peer: &Peer, packet: Packet) {
-        if peer.secure {
+        if peer.secure.is_some() {
             return self.offer(peer, packet);
         }
         let Some(bytes) = datagram(peer, packet) else { return };
@@ -58,9 +58,11 @@ impl Outlet {
     /// Sends without waiting: what cannot go out now is dropped and counted. Whoever expects it asks again.
     pub(super) fn offer(&self, peer: &Peer, packet: Packet) {
         let Some(bytes) = datagram(peer, packet) else { return };
-        let sent = match &self.secure {
-            Some(queue) if peer.secure => queue.try_send((peer.address, bytes)).is_ok(),
-            _ => self.plain.try_send_to(&bytes, peer.address).is_ok(),
+        let sent = match (&self.secure, &peer.secure) {
+            (Some(queue), Some(identity)) => queue.try_send((peer.address, identity.clone(), bytes)).is_ok(),
+            // what is for a key never goes out in the clear
+            (None, Some(_)) => false,
+            (_, None) => self.plain.try_send_to(&bytes, peer.address).is_ok(),
         };
         if !sent {
             self.counters.drop_one(Dropped::Socket);

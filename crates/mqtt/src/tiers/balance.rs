@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 /// The largest weight of a broker.
 pub const WEIGHT_MAX: u32 = 1000;
 
+/// Candidates of groups whose credits are remembered; with more all turns begin anew.
+const CREDITS_MAX: usize = 65_536;
+
 /// The credits of the candidates of every group, by any key.
 #[derive(Clone, Debug, Default)]
 pub struct Balance {
@@ -17,6 +20,9 @@ pub struct Balance {
 impl Balance {
     /// Chooses one of `candidates`, each with its weight; `None` if there are none.
     pub fn choose(&mut self, group: &str, candidates: &[(&str, u32)]) -> Option<String> {
+        if self.credits.len() > CREDITS_MAX {
+            self.credits.clear(); // groups come and go, and nobody says which are gone
+        }
         let total: i64 = candidates.iter().map(|(_, weight)| i64::from(*weight)).sum();
         let mut best: Option<(&str, i64)> = None;
         for (name, weight) in candidates {
@@ -51,6 +57,15 @@ mod tests {
         assert_eq!(turns, ["a", "a", "b", "a", "c", "a", "a"]);
         assert_eq!(balance.choose("g", &[]), None);
         assert_eq!(balance.choose("other", &[("b", 1)]), Some("b".to_string()));
+    }
+
+    #[test]
+    fn groups_that_come_and_go_take_no_more_and_more_room() {
+        let mut balance = Balance::default();
+        for n in 0..=2 * CREDITS_MAX {
+            assert!(balance.choose(&n.to_string(), &[("a", 1)]).is_some());
+            assert!(balance.credits.len() <= CREDITS_MAX + 1);
+        }
     }
 
     #[test]

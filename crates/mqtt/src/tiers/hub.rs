@@ -310,7 +310,12 @@ impl Tiers {
             self.counters.loops.fetch_add(1, Ordering::Relaxed);
             return Err(Refused::Loop);
         }
-        if known && seen.has(&passport.origin, passport.sequence) {
+        // What a broker below says of an origin says nothing of what comes another way: else it could have that taken for seen.
+        let heard = match source {
+            Source::Below(link) => format!("{link} {}", passport.origin),
+            Source::Above | Source::Here => passport.origin.clone(),
+        };
+        if known && seen.has(&heard, passport.sequence) {
             self.counters.duplicates.fetch_add(1, Ordering::Relaxed);
             // it may be acknowledged once the first one is durable: an empty change is committed behind it
             return Ok(Taken { delivery: None, durable: Some(self.spool.submit(Change::default())?) });
@@ -318,10 +323,10 @@ impl Tiers {
         let ways = board.route(source, topic, &passport.served);
         self.append(&passport, topic, payload, ways, &mut change);
         let count = change.append.len() as u64;
-        let before = seen.window(&passport.origin);
+        let before = seen.window(&heard);
         if known {
-            let (window, forgotten) = seen.take(&passport.origin, passport.sequence);
-            change.notes.push((memory::seen_key(&passport.origin), Some(window)));
+            let (window, forgotten) = seen.take(&heard, passport.sequence);
+            change.notes.push((memory::seen_key(&heard), Some(window)));
             change.notes.extend(forgotten.map(|origin| (memory::seen_key(&origin), None)));
         } else if count > 0 {
             change.notes.push((SEQUENCE.to_owned(), Some(passport.sequence.to_be_bytes().to_vec())));
@@ -343,7 +348,7 @@ impl Tiers {
             }
             Err(error) => {
                 if known {
-                    seen.restore(&passport.origin, before);
+                    seen.restore(&heard, before);
                 }
                 self.count_refusal(Err(error)).map_err(Refused::Spool)
             }

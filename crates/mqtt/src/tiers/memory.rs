@@ -7,7 +7,7 @@
 //! | `log` | the offset of the site's log up to which readings were handed on |
 //! | `subscribed` | filters that the parent may have of us, one a line |
 //! | `foreign` | there if the parent is a broker of another kind |
-//! | `seen` ␟ origin | the window of what was seen of it |
+//! | `seen` ␟ origin | the window of what was seen of it from above; from below `seen` ␟ link, space, origin |
 //! | `link` ␟ id | weight and whether its scope is shared: `3 1` |
 //! | `filter` ␟ id ␟ group ␟ filter | one filter of a link; an empty group is none |
 //!

@@ -116,10 +116,10 @@ impl Passport {
         let hops: Vec<&str> = self.hops.iter().map(String::as_str).chain([id]).collect();
         let mut properties = vec![(HOPS.to_owned(), hops.join(",")), (QOS.to_owned(), self.qos.to_string())];
         if !served.is_empty() {
-            properties.push((SERVED.to_owned(), served.join("/")));
+            properties.push((SERVED.to_owned(), joined(served)));
         }
         if let Some(groups) = groups {
-            properties.push((GROUPS.to_owned(), groups.join("/")));
+            properties.push((GROUPS.to_owned(), joined(groups)));
         }
         Record { topic: topic.to_owned(), payload: payload.to_vec(), origin: self.origin.clone(), sequence: self.sequence, properties }
     }
@@ -132,6 +132,20 @@ pub fn properties(record: Record) -> (String, Vec<u8>, Vec<(String, String)>) {
     let mut all = vec![(ORIGIN.to_owned(), origin), (SEQUENCE.to_owned(), sequence.to_string())];
     all.extend(properties);
     (topic, payload, all)
+}
+
+/// As many groups as the value of a property holds: with more the receiver would refuse the publish.
+fn joined(groups: &[String]) -> String {
+    let mut list = String::new();
+    for group in groups {
+        if list.len() + 1 + group.len() <= VALUE_BYTES_MAX {
+            if !list.is_empty() {
+                list.push('/');
+            }
+            list.push_str(group);
+        }
+    }
+    list
 }
 
 fn split(list: &str) -> Vec<String> {
@@ -204,6 +218,16 @@ mod tests {
         let mut properties = fine;
         properties.get_mut(2).unwrap().1 = many;
         assert_eq!(read(&properties), Err(PassportError::Property(HOPS)));
+    }
+
+    /// TIER-13: however many groups there are, the publish arrives.
+    #[test]
+    fn more_groups_than_fit_do_not_keep_a_publish_from_arriving() {
+        let groups: Vec<String> = (0..100).map(|n| format!("{n:0>100}")).collect();
+        let (_, _, all) = properties(Passport::new(A, 7, 1).leave(A, "t", b"", &groups, Some(&groups)));
+        let read = read(&all).unwrap().unwrap();
+        let fitting = groups.get(..40).unwrap();
+        assert_eq!((read.served.as_slice(), read.groups.as_deref()), (fitting, Some(fitting)));
     }
 
     #[test]

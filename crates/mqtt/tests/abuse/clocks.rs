@@ -142,7 +142,7 @@ async fn certificates_of_other_years_do_not_pass() {
     assert_eq!((counted("expired"), counted("handshake"), counted("subject")), (1, 2, 1));
     let mut m1 = connect(target.site.tls("c", &target.ca, Some(&target.ca.certify("m1", 35, 2090)))).await.unwrap();
     assert_eq!(m1.publish("root/device/s1/m1/sense/t").await, PubAckReason::Success);
-    target.is_well(1).await;
+    target.stays_well(1).await;
 }
 
 /// a token counts from its `nbf` to its `exp`.

@@ -117,7 +117,7 @@ async fn nobody_comes_in_from_outside_with_a_bad_connect() {
     last.rest().await;
     until("the one that spoke", || target.refused("connect") > before).await;
     assert_eq!(target.refused("connect"), before + 1);
-    target.is_well(0).await;
+    target.stays_well(0).await;
 }
 
 /// rmqtt's own listener answers the same; what is no CONNECT is not counted there.
@@ -132,7 +132,7 @@ async fn nobody_comes_in_from_this_machine_with_a_bad_connect() {
         refuse(&mut target.open().await, what, &bytes, end).await;
         assert_eq!(target.site.refused("connect", reason), before + 1, "{what}");
     }
-    target.is_well(0).await;
+    target.stays_well(0).await;
 }
 
 /// A client may take its time for a CONNECT, byte by byte.
@@ -148,6 +148,6 @@ async fn a_connect_byte_by_byte_is_one() {
             }
             assert_eq!(raw.answer().await.map(|answer| (answer[0], answer[3])), Some((0x20, 0)), "level {level}");
         }
-        target.is_well(0).await;
+        target.stays_well(0).await;
     }
 }

@@ -120,7 +120,7 @@ async fn close_for_each(target: &Target) {
 async fn what_is_malformed_closes_the_connection() {
     let target = Target::direct().await;
     close_for_each(&target).await;
-    target.is_well(0).await;
+    target.stays_well(0).await;
 }
 
 /// The same as it looks through the front, which only carries bytes.
@@ -129,7 +129,7 @@ async fn what_is_malformed_closes_the_connection_from_outside() {
     let target = Target::fronted().await;
     close_for_each(&target).await;
     assert_eq!(target.refused("connect"), 0, "they were let in");
-    target.is_well(0).await;
+    target.stays_well(0).await;
 }
 
 /// What means nothing at its moment is no fault: it is left or answered, and the connection stays.
@@ -152,5 +152,5 @@ async fn what_means_nothing_leaves_the_connection() {
         assert!(answer.get(4).is_none_or(|code| *code == 0), "{answer:02x?}");
     }
     assert_eq!(target.site.refused("packet", "malformed"), 0);
-    target.is_well(2).await;
+    target.stays_well(2).await;
 }

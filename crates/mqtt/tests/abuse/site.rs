@@ -75,7 +75,7 @@ impl Target {
     }
 
     /// The honest client was served all the time, and only what it published, and `kept` of the abuser, is in the log.
-    pub async fn is_well(self, kept: u64) {
+    pub async fn stays_well(self, kept: u64) {
         let published = self.honest.finish().await;
         assert!(published > 0);
         assert_eq!(self.site.log.end(), published + kept);

@@ -44,7 +44,7 @@ async fn topics_of_others_are_refused() {
     }
     assert_eq!(target.site.refused("publish", "denied"), 2 * 7);
     assert_eq!(target.site.refused("packet", "malformed"), 0);
-    target.is_well(0).await;
+    target.stays_well(0).await;
 }
 
 /// What is no topic at all closes the connection: 3.3.2.1 of MQTT 5, 3.3.2.1 and 1.5.3 of MQTT 3.1.1.
@@ -73,7 +73,7 @@ async fn what_is_no_topic_closes_the_connection() {
         }
     }
     until("each to be counted", || target.site.refused("packet", "malformed") == count).await;
-    target.is_well(0).await;
+    target.stays_well(0).await;
 }
 
 /// filters are refused one by one, and the connection stays.
@@ -108,5 +108,5 @@ async fn what_is_no_filter_is_refused() {
         assert_eq!(answered(&target, &format!("engine-{i}"), &subscribe(5, filter, 1)).await, (0x90, 0x8F), "{filter:?}");
     }
     assert_eq!((target.site.refused("subscribe", "filter"), target.site.refused("subscribe", "denied")), (2 * 5, 2 * 4));
-    target.is_well(0).await;
+    target.stays_well(0).await;
 }

@@ -145,6 +145,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         .await
     }
 
+    /// The head of an answer in HTTP. A connection that is reset later would take it along.
+    pub async fn head(&mut self) -> Vec<u8> {
+        let mut head = Vec::new();
+        let read = async {
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(self.0.read_u8().await.unwrap());
+            }
+        };
+        patiently("the head of an answer", read).await;
+        head
+    }
+
     /// Everything up to the end of the connection, which must come.
     pub async fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();

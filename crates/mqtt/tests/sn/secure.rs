@@ -1,6 +1,6 @@
 //! DTLS with pre-shared keys: the identity is the client id.
 
-use super::device::{Device, LEVEL_ID, PATIENCE, Site, connect, patiently, publish};
+use super::device::{Device, LEVEL_ID, PATIENCE, Site, connect, patiently, publish, until};
 use dimpl::{Config, Dtls, Output, PskResolver};
 use mqtt::sn::{DtlsConfig, PskKeys};
 use protocol::sn::{Packet, Qos, ReturnCode, TopicRef};
@@ -35,12 +35,15 @@ struct Secured {
 
 impl Secured {
     async fn new(gateway: SocketAddr, identity: &str, first: u8) -> Self {
+        Self::on(UdpSocket::bind("127.0.0.1:0").await.unwrap(), gateway, identity, first).await
+    }
+
+    async fn on(socket: UdpSocket, gateway: SocketAddr, identity: &str, first: u8) -> Self {
         let key = (first..first + 16).collect();
         let config = Config::builder().with_psk_client(identity.as_bytes().to_vec(), Arc::new(Key(key))).build().unwrap();
         let now = Instant::now();
         let mut dtls = Dtls::new_12_psk(Arc::new(config), now);
         dtls.set_active(true);
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let mut device = Self { socket, gateway, dtls, connected: false, failed: false, messages: VecDeque::new(), wake: now };
         device.dtls.handle_timeout(now).unwrap();
         device.drain().await;
@@ -162,5 +165,48 @@ async fn without_the_key_nothing_is_heard() {
     assert!(!wrong.connected && !unknown.connected);
     assert_eq!(honest.ask(connect("d", true, false, 60)).await, Packet::ConnAck(ReturnCode::Accepted));
     assert_eq!(site.gateway.stats().clients, 1);
+    site.stop().await;
+}
+
+/// SN-72, SN-74: another key at the address of a client is another client: it neither speaks for it nor hears what is for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_key_at_the_same_address_is_another_client() {
+    let site = site().await;
+    let gateway = site.gateway.dtls_address().unwrap();
+    let mut device = Secured::new(gateway, "d", 0).await;
+    device.shake_hands().await;
+    assert_eq!(device.ask(connect("d", true, false, 60)).await, Packet::ConnAck(ReturnCode::Accepted));
+
+    let mut other = Secured::on(device.socket, gateway, "s1/e", 16).await;
+    other.shake_hands().await;
+    let message = publish(Qos::AtLeastOnce, TopicRef::Predefined(LEVEL_ID), 5, b"1");
+    assert_eq!(other.ask(message).await, Packet::Disconnect { duration_s: None }, "it is not connected");
+    assert_eq!(other.ask(Packet::PingRequest { client_id: String::new() }).await, Packet::Disconnect { duration_s: None });
+    assert_eq!(site.log.end(), 0);
+    site.stop().await;
+}
+
+/// SN-36, SN-72: a device that has a key says nothing at QoS −1 without it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_speaks_for_a_device_with_a_key_at_minus_one() {
+    let site = site().await;
+    let message = |payload: &[u8]| publish(Qos::MinusOne, TopicRef::Predefined(LEVEL_ID), 0, payload);
+    let plain = Device::new(site.gateway.address()).await;
+    plain.send(message(b"1")).await;
+    until("it to be dropped", || site.gateway.stats().dropped["anonymous"] == 1).await;
+
+    let gateway = site.gateway.dtls_address().unwrap();
+    let mut other = Secured::new(gateway, "s1/e", 16).await;
+    other.shake_hands().await;
+    other.dtls.send_application_data(&message(b"2").encode().unwrap()).unwrap();
+    other.drain().await;
+    until("it to be dropped", || site.gateway.stats().dropped["anonymous"] == 2).await;
+
+    let mut device = Secured::new(gateway, "d", 0).await;
+    device.shake_hands().await;
+    device.dtls.send_application_data(&message(b"3").encode().unwrap()).unwrap();
+    device.drain().await;
+    patiently("the reading", site.log.wait_past(0)).await;
+    assert_eq!(site.values(), [protocol::Value::Number(3.0)]);
     site.stop().await;
 }

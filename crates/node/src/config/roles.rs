@@ -4,6 +4,10 @@ use super::{Config, wrong};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// What the window of a ledger node's log must remember where other parts bring it readings. After a kill the fog processor
+/// sends its last piece again, up to 1 024 readings, and so does the cache, up to 256, with what was on the way beside them.
+const WINDOW_MIN: usize = 4_096;
+
 /// A part of a site that can be a process of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -95,6 +99,9 @@ impl Config {
         if self.broker.is_none() && roles.iter().any(|role| role.is_service()) {
             return wrong("broker", "the parts fog, cache and ledger talk through a broker: name it by broker.external");
         }
+        if self.plays(RoleName::Ledger) && self.cache.window < WINDOW_MIN {
+            return wrong("cache.window", format!("by it the part `ledger` knows what other parts send again: at least {WINDOW_MIN}"));
+        }
         Ok(())
     }
 }
@@ -147,6 +154,7 @@ mod tests {
             (site("\"fog\"", HERE), "site.roles: the part `broker`"),
             (site("\"fog\"", ""), "broker: the parts"),
             (site("\"gateway\"", THERE), "site.roles: the part `gateway`"),
+            (site("\"cache\", \"ledger\"", &format!("{THERE}[cache]\nwindow = 4095\n")), "cache.window: by it"),
             (site("\"broker\", \"ledger\"", &format!("{HERE}[tier]\n")), "tier: "),
             (site("\"broker\", \"ledger\"", &format!("{HERE}[requests]\n")), "requests: it needs"),
             (site("\"broker\", \"ledger\"", &format!("{HERE}[roaming]\n")), "roaming: it needs"),

@@ -32,6 +32,8 @@ use tokio::sync::{Mutex, Notify};
 const EVENTS_MAX: usize = 1024;
 /// Milestones without records after which the height is noted all the same.
 const NOTE_HEIGHT_EVERY: u64 = 256;
+/// Requests of one milestone that are told that they are refused. Each answer costs this site, and anybody may ask for anything.
+const REFUSALS_TOLD_MAX: usize = 32;
 /// The pause after the store has failed.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -237,7 +239,10 @@ impl Follower {
             }
             Ok(taken)
         });
+        let mut refusals = 0;
         for (request, taken) in requests.into_iter().zip(taken.await?) {
+            refusals += usize::from(matches!(taken, Taken::Refused(_) | Taken::Used));
+            let told = refusals <= REFUSALS_TOLD_MAX;
             match taken {
                 Taken::Held => {
                     count(&self.counters.accepted);
@@ -245,11 +250,11 @@ impl Follower {
                 }
                 Taken::Refused(why) => {
                     count(&self.counters.declined);
-                    self.answer(request, Verdict::Refused, &why);
+                    self.refuse(told, request, &why);
                 }
                 Taken::Used => {
                     count(&self.counters.replayed);
-                    self.answer(request, Verdict::Refused, "the device has used this number for another request, less than a day ago");
+                    self.refuse(told, request, "the device has used this number for another request, less than a day ago");
                 }
                 Taken::Replayed => {
                     count(&self.counters.replayed);
@@ -261,10 +266,11 @@ impl Follower {
         Ok(())
     }
 
-    fn answer(&self, request: Id, verdict: Verdict, why: &str) {
+    /// Answers that a request is refused, if that is to be told.
+    fn refuse(&self, told: bool, request: Id, why: &str) {
         let mut reason: String = why.chars().filter(|c| !c.is_control()).collect();
         reason.truncate(reason.floor_char_boundary(ANSWER_REASON_BYTES_MAX));
-        if !self.jobs.mention(Record::Answer(Answer { request, verdict, reason })) {
+        if !told || !self.jobs.mention(Record::Answer(Answer { request, verdict: Verdict::Refused, reason })) {
             count(&self.counters.dropped);
         }
     }

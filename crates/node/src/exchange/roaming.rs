@@ -21,7 +21,7 @@ use super::issuing::Jobs;
 use super::store::{Store, StoreError};
 use crate::config::RoamingConfig;
 use crate::devices::standing;
-use guests::{Guest, State};
+use guests::{Guest, Room, State};
 use mqtt::{Arrival, Broker, Ingress, Luggage, Registered, Waiting};
 use protocol::exchange::{Departure, Parcel, Record, Visit};
 use protocol::limits::PARCELS_MAX;
@@ -35,7 +35,7 @@ use tokio::sync::mpsc;
 
 /// Arrivals that may wait.
 const ARRIVALS_MAX: usize = 256;
-/// Devices that may be away or visiting.
+/// Devices of other sites that may be here, or are remembered. The sites that may send some share them.
 const GUESTS_MAX: usize = 16_384;
 /// A visit that is not answered is told again after this, when the device publishes, in milliseconds.
 const ASK_AGAIN_MS: u64 = 10_000;
@@ -161,9 +161,11 @@ impl Roaming {
         self.ledger.site(site.clone()).await.is_some_and(|known| known.gateways.contains(&node))
     }
 
-    /// Whether a node speaks for the device's home, or for a site that we deal with.
+    /// Whether a node speaks for a site that may have held the device: its home, a host, for a device of another site also a
+    /// site whose devices come here.
     async fn is_known(&self, node: PublicKey, device: &DeviceName) -> bool {
-        for site in [&device.site].into_iter().chain(&self.hosts).chain(&self.visitors) {
+        let visitors: &[Name] = if device.site == self.site { &[] } else { &self.visitors };
+        for site in [&device.site].into_iter().chain(&self.hosts).chain(visitors) {
             if self.speaks_for(node, site).await {
                 return true;
             }
@@ -218,7 +220,7 @@ impl Roaming {
             return Ok(());
         }
         let parcel = parcel.clone();
-        self.store.transact(move |t| guests::put_parcel(t, &parcel)).await
+        self.store.transact(move |t| guests::put_parcel(t, &parcel, from.issuer)).await
     }
 
     /// The site that held a device hands it over.
@@ -230,6 +232,8 @@ impl Roaming {
             return Ok(());
         }
         tracing::info!(%device, messages = departure.parcels, "a device was handed over to this site");
+        let (id, parcels) = (*visit, departure.parcels);
+        self.store.transact(move |t| guests::keep_parcels(t, id, from.issuer, parcels)).await?;
         let here = Guest { state: State::Here, greatest: *greatest, taken: *taken, filters: filters.clone(), luggage: true, ..guest };
         self.set(device, here).await?;
         if let Some(identities) = self.ingress.get().and_then(|ingress| ingress.identities()) {
@@ -262,7 +266,9 @@ impl Roaming {
         let _deciding = self.deciding.lock().await;
         let now_us = super::now_us();
         let known = device.site == self.site || self.foreigners.has(&device.site);
-        let asked = match self.guest(device) {
+        let before = self.guest(device);
+        let full = known && before.is_none() && !self.make_room(&device.site).await?;
+        let asked = match before.clone() {
             _ if !known => return Ok(()),
             Some(guest) if guest.key == *key => match guest.state {
                 // it was opened meanwhile, or is on its way out: it publishes again
@@ -271,12 +277,16 @@ impl Roaming {
                 State::Asked => Guest { since_ms: now_us / 1_000, ..guest },
                 State::Gone => Guest::asked(*key, &self.site, now_us),
             },
-            None if self.guests().len() >= GUESTS_MAX => {
-                tracing::warn!(%device, "a device is not taken: {GUESTS_MAX} others roam");
+            None if full => {
+                tracing::warn!(%device, "a device is not taken: there are too many of others, or of its home");
                 return Ok(());
             }
             _ => Guest::asked(*key, &self.site, now_us),
         };
+        if let Some(old) = before.filter(|old| old.key != *key) {
+            // nobody asks for what waited under the old key any more
+            self.store.transact(move |t| guests::drop_parcels(t, old.visit)).await?;
+        }
         let visit = Visit { device: device.clone(), key: *key, at: self.site.clone(), time_us: asked.asked_us };
         self.set(device, Guest { visit: visit.id(), ..asked }).await?;
         tracing::info!(%device, "a device has come");
@@ -284,6 +294,21 @@ impl Roaming {
             count(&self.counters.dropped);
         }
         Ok(())
+    }
+
+    /// Makes room for a further device of `home`; false if there is none.
+    async fn make_room(&self, home: &Name) -> Result<bool, StoreError> {
+        let share = GUESTS_MAX / self.visitors.len().max(1);
+        let room = guests::room(&self.guests(), &self.site, home, (GUESTS_MAX, share));
+        let device = match room {
+            Room::Free => return Ok(true),
+            Room::None => return Ok(false),
+            Room::InPlaceOf(device) => device,
+        };
+        let row = device.clone();
+        self.store.transact(move |t| guests::remove(t, &row)).await?;
+        self.guests().remove(&device);
+        Ok(true)
     }
 
     /// Lets those go that leave, and gives those that have come what waits for them.
@@ -299,7 +324,8 @@ impl Roaming {
         Ok(())
     }
 
-    /// Hands a device over, once nothing of it is being written any more. Nobody else decides of one that leaves.
+    /// Hands a device over, once nothing of it is being written any more. Nobody else decides of one that leaves, but that it has
+    /// another key meanwhile and leaves under that.
     async fn leave(&self, broker: &dyn Broker, device: &DeviceName, guest: Guest) -> Result<(), StoreError> {
         let identities = self.ingress.get().and_then(|ingress| ingress.identities());
         let Some((greatest, taken)) = identities.and_then(|identities| identities.replays().window(guest.key)) else { return Ok(()) };
@@ -322,6 +348,10 @@ impl Roaming {
         let key = guest.key;
         self.say(Record::Handover(Departure { visit, device: device.clone(), key, greatest, taken, filters, parcels, left })).await;
         count(&self.counters.handed_over);
+        let _deciding = self.deciding.lock().await;
+        if self.guest(device).is_none_or(|now| now.visit != visit) {
+            return Ok(());
+        }
         self.store.transact(move |t| guests::drop_parcels(t, visit)).await?;
         self.set(device, Guest { state: State::Gone, filters: Vec::new(), luggage: false, greatest, taken, ..guest }).await
     }

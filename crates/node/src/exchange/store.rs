@@ -5,7 +5,7 @@
 //! | `place` | the height up to which the ledger was followed | |
 //! | `slots` | a number of a device that was used, by which request and message | no request of that time is taken any more |
 //! | `held` | a command that is accepted and was not handed to the broker | it is, or expires |
-//! | `requests` | a request that devices here made or got: for people, and for answers | [`LISTED_MAX`] newer ones |
+//! | `requests` | a request that devices here made or got: for people, and for answers | [`LISTED_MAX`] newer ones of its way |
 //! | `guests`, `parcels` | devices that are away or visiting, and what waits for them (`roaming`) | they are at home again |
 //!
 //! # Rules
@@ -24,13 +24,13 @@ use thiserror::Error;
 pub(super) const HELD_MAX: u64 = 1024;
 /// Numbers that are remembered. Beyond, requests are refused until some are too old.
 const SLOTS_MAX: u64 = 262_144;
-/// Requests that are listed.
+/// Requests that are listed of each way: what strangers ask for does not push out what devices here asked.
 const LISTED_MAX: u32 = 10_000;
 /// After how many rows those beyond are looked for.
 const TRIM_EVERY: u64 = 256;
 /// Requests in one answer.
 pub(crate) const LIST_MAX: u32 = 1000;
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 const SCHEMA: &str = "
     BEGIN;
     CREATE TABLE place (one INTEGER PRIMARY KEY CHECK (one = 1), height INTEGER NOT NULL);
@@ -44,9 +44,9 @@ const SCHEMA: &str = "
     CREATE INDEX requests_at ON requests (at_ms);
     CREATE TABLE guests (device TEXT PRIMARY KEY, key BLOB NOT NULL, state TEXT NOT NULL, place TEXT NOT NULL, visit BLOB NOT NULL,
         greatest BLOB NOT NULL, taken BLOB NOT NULL, filters TEXT NOT NULL, asked_us INTEGER NOT NULL, since_ms INTEGER NOT NULL);
-    CREATE TABLE parcels (visit BLOB NOT NULL, number INTEGER NOT NULL, qos INTEGER NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL,
-        PRIMARY KEY (visit, number)) WITHOUT ROWID;
-    PRAGMA user_version = 1;
+    CREATE TABLE parcels (visit BLOB NOT NULL, issuer BLOB NOT NULL, number INTEGER NOT NULL, qos INTEGER NOT NULL, topic TEXT NOT NULL,
+        payload BLOB NOT NULL, PRIMARY KEY (visit, issuer, number)) WITHOUT ROWID;
+    PRAGMA user_version = 2;
     COMMIT;";
 
 /// Why the site cannot remember.
@@ -252,8 +252,9 @@ pub(super) fn take(t: &Transaction<'_>, incoming: &Incoming) -> rusqlite::Result
     }
     let count = |table: &str| t.query_row(&format!("SELECT count(*) FROM {table}"), [], |r| r.get::<_, u64>(0));
     let refused = match (&incoming.refused, used) {
+        // also one that is too old by now, or not allowed any more: what became of it stays so
+        (_, Some((same, _))) if same == request.id() => return Ok(Taken::Replayed),
         (Some(why), _) => Some(why.clone()),
-        (None, Some((same, _))) if same == request.id() => return Ok(Taken::Replayed),
         (None, Some(_)) => return Ok(Taken::Used),
         (None, None) if count("held")? >= HELD_MAX => Some("too many commands wait at the target's site".to_owned()),
         (None, None) if count("slots")? >= SLOTS_MAX => Some("the target's site takes no more requests for now".to_owned()),
@@ -321,8 +322,13 @@ pub(super) fn issued(t: &Transaction<'_>, issued: &Issued) -> rusqlite::Result<(
 
 /// Drops the oldest rows of those that are listed.
 pub(super) fn trim(t: &Transaction<'_>) -> rusqlite::Result<()> {
-    let sql = "DELETE FROM requests WHERE at_ms < (SELECT at_ms FROM requests ORDER BY at_ms DESC LIMIT 1 OFFSET ?1)";
-    t.prepare_cached(sql)?.execute(params![LISTED_MAX]).map(drop)
+    let sql = "DELETE FROM requests WHERE way = ?1
+        AND at_ms < (SELECT at_ms FROM requests WHERE way = ?1 ORDER BY at_ms DESC LIMIT 1 OFFSET ?2)";
+    let mut delete = t.prepare_cached(sql)?;
+    for way in ["in", "out"] {
+        delete.execute(params![way, LISTED_MAX])?;
+    }
+    Ok(())
 }
 
 /// A request that was made here is confirmed. Gives whether that is news.
@@ -468,8 +474,34 @@ mod tests {
         again.transact_blocking(|t| settle(t, request(7).id(), "delivered", 60)).unwrap();
         assert_eq!(again.transact_blocking(held).unwrap().len(), 1);
         assert_eq!(take_one(&again, incoming(7, 2)), Taken::Replayed, "delivered is still used");
+        let late = Incoming { refused: Some("it was too old when it was confirmed".into()), ..incoming(7, 3) };
+        assert_eq!(take_one(&again, late), Taken::Replayed);
+        let listed = again.transact_blocking(|t| newest(t, 9)).unwrap();
+        assert_eq!(listed.iter().find(|l| l.number == "7").map(|l| l.state.as_str()), Some("delivered"), "and listed as such");
         again.transact_blocking(|t| forget_slots(t, 101)).unwrap();
         assert_eq!(take_one(&again, incoming(7, 2)), Taken::Held, "its time is over: the rule on age refuses it");
+    }
+
+    #[test]
+    fn strangers_push_out_nothing_that_devices_here_asked() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(&dir);
+        let noted = Issued { request: request(7), fingerprint: Id([4; 32]), message: Id([1; 32]), at_ms: 5 };
+        store.transact_blocking(|t| issued(t, &noted)).unwrap();
+        let flood = |t: &Transaction<'_>| -> rusqlite::Result<()> {
+            for number in 0..u64::from(LISTED_MAX) + 2 {
+                let refused = Incoming { refused: Some("no".into()), time_ms: 50 + number, ..incoming(number, 1) };
+                take(t, &refused)?;
+            }
+            trim(t)
+        };
+        store.transact_blocking(flood).unwrap();
+        let count = |way: &'static str| {
+            let sql = "SELECT count(*) FROM requests WHERE way = ?1";
+            let read = move |t: &Transaction<'_>| t.query_row(sql, [way], |r| r.get::<_, u32>(0));
+            store.transact_blocking(read).unwrap()
+        };
+        assert_eq!((count("in"), count("out")), (LISTED_MAX + 1, 1));
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl Journal {
     /// An empty journal in the place of the one before, durable on return.
     ///
     /// # Errors
-    /// [`FogError::Io`]; the one before may still be there.
+    /// [`FogError::Io`]; the one before may still be there, or be gone: nothing may be written to it.
     pub(super) fn create(dir: &Path, instance: [u8; 16], first_step: u64) -> Result<Self, FogError> {
         let (new, path) = (dir.join(NEW_FILE), dir.join(FILE));
         let mut header = MAGIC.to_vec();
@@ -90,11 +90,13 @@ impl Journal {
         let sum = check(&instance, 0, &header);
         header.extend_from_slice(&sum);
         let write = || -> io::Result<File> {
+            // first, for want of a descriptor must not be found out when the one before is gone
+            let folder = File::open(dir)?;
             let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&new)?;
             file.write_all(&header)?;
             file.sync_all()?;
             std::fs::rename(&new, &path)?;
-            File::open(dir)?.sync_all()?;
+            folder.sync_all()?;
             Ok(file)
         };
         let file = write().map_err(FogError::io("write", &path))?;

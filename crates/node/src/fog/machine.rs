@@ -350,10 +350,13 @@ impl Machine {
         snapshot.save(&self.dir).map_err(|why| Trouble::busy(&why))?;
         self.must_save = false;
         self.saved = Saved { at: Instant::now(), took: started.elapsed(), step: self.step, next: self.next };
-        // without a new journal the old one goes on: its steps up to here are skipped
+        // The old journal may have lost its name by now: what is written to it then would be nowhere after a kill.
         match Journal::create(&self.dir, self.instance, self.step) {
             Ok(journal) => self.journal = journal,
-            Err(why) => tracing::warn!("the fog processor's journal goes on: {why}"),
+            Err(why) => {
+                self.must_save = true;
+                return Err(Trouble::busy(&why));
+            }
         }
         if let Err(why) = self.intake.forget(self.next) {
             tracing::warn!("the intake keeps processed readings for now: {why}");

@@ -260,6 +260,25 @@ fn fog_44_the_intake_forgets_what_a_snapshot_has() {
     assert_eq!(open.said(), uninterrupted(60).0);
 }
 
+/// While no new journal stands the old one may have lost its name: what was written to it then would be nowhere after a kill.
+#[test]
+fn fog_42_without_a_new_journal_no_step_is_made() {
+    NOW_US.set(START_US + 1_000 * SECOND_US);
+    let place = Place::new(WINDOWS);
+    let mut open = place.open();
+    open.arrive(0..20);
+    open.drain();
+    let in_the_way = place.dir.path().join("fog").join("journal.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    assert!(open.machine.save().is_err() && !open.machine.is_saved());
+    open.arrive(20..40);
+    assert!(open.machine.advance().is_err());
+    std::fs::remove_dir(&in_the_way).unwrap();
+    open.drain();
+    open.later(100);
+    assert_eq!(open.said(), uninterrupted(40).0);
+}
+
 /// A change of the pipelines: what is unchanged goes on, what goes is closed and told as it is, once.
 #[test]
 fn fog_46_new_pipelines_take_over() {

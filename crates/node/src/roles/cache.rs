@@ -223,6 +223,12 @@ impl Shared {
     async fn forget(&self) -> Result<(), RoleError> {
         loop {
             let from = self.log.forgotten();
+            // The first alone: while it is pending nothing can be forgotten, and every publish that comes asks.
+            let first = self.read(from, 1).await?;
+            let is_pending = |reading: &Reading| !self.published().has(&key_of(reading));
+            if first.first().is_none_or(|(_, reading)| is_pending(reading)) {
+                return Ok(());
+            }
             let rows = self.read(from, STEP_READINGS_MAX).await?;
             let (upto, all) = {
                 let mut published = self.published();

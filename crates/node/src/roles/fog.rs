@@ -13,8 +13,9 @@ use crate::config::Config;
 use crate::fog::{FogHandle, FogRunner, FogStats, Out, Pipelines, RunnerParts, Sink, SinkError};
 use anyhow::Context as _;
 use edge::payload::{self, Malformed, PAYLOAD_BYTES_MAX};
-use futures::future::join_all;
-use mqtt::roles::{Arrived, COMMAND, Carrier, CarryError, Desk, Judgement, Judging, Outgoing, Receiver, Service, fog_publish, sealed};
+use mqtt::roles::{
+    Arrived, COMMAND, Carrier, CarryError, Desk, Judgement, Judging, Outgoing, Receiver, Service, Submitted, fog_publish, sealed,
+};
 use mqtt::{AppendError, Entry, Ingress, IngressCounters, Publish, Refusal, SiteLog};
 use protocol::{DeviceTopic, Name, Reading, SignedReading, Topic};
 use serde_json::json;
@@ -149,12 +150,17 @@ impl MqttSink {
         self.carriers.get(mixed.checked_rem(self.carriers.len()).unwrap_or(0))
     }
 
-    async fn publish(&self, topic: &DeviceTopic, message: Outgoing) -> Result<(), SinkError> {
+    /// Hands a publish over. One after another: only so what is of one connection leaves in its order.
+    async fn submit(&self, topic: &DeviceTopic, message: Outgoing) -> Result<Submitted, SinkError> {
         let carrier = self.carrier(topic).ok_or_else(|| SinkError::Busy("there is no connection".into()))?;
-        carrier.publish(message).await.map_err(|error| match error {
-            CarryError::Invalid(why) => SinkError::Invalid(why.to_string()),
-            other => SinkError::Busy(other.to_string()),
-        })
+        carrier.submit(message).await.map_err(sink_error)
+    }
+}
+
+fn sink_error(error: CarryError) -> SinkError {
+    match error {
+        CarryError::Invalid(why) => SinkError::Invalid(why.to_string()),
+        other => SinkError::Busy(other.to_string()),
     }
 }
 
@@ -168,10 +174,24 @@ fn command(reading: &Reading) -> Outgoing {
 impl Sink for MqttSink {
     async fn put(&self, out: &Out) -> Result<(), SinkError> {
         let now_us = now_us();
-        let readings = out.readings.iter().map(|reading| self.publish(&reading.topic, fog_publish(reading, now_us)));
-        join_all(readings).await.into_iter().collect::<Result<(), SinkError>>()?;
+        let mut waiting = Vec::with_capacity(out.readings.len());
+        for reading in &out.readings {
+            waiting.push(self.submit(&reading.topic, fog_publish(reading, now_us)).await?);
+        }
+        // all of them, also after a refusal: nothing of this piece is under way any more when it comes again
+        let mut kept = Ok(());
+        for submitted in waiting {
+            kept = kept.and(submitted.wait().await);
+        }
+        kept.map_err(sink_error)?;
         for reading in &out.commands {
-            self.publish(&reading.topic, command(reading)).await?;
+            match self.submit(&reading.topic, command(reading)).await?.wait().await {
+                // Offered again it would hold up everything behind it, and a change of the pipelines could not help.
+                Err(CarryError::Never(why)) => {
+                    tracing::error!(actuator = %reading.topic, %why, "the broker never will take a command; it is dropped");
+                }
+                other => other.map_err(sink_error)?,
+            }
         }
         Ok(())
     }

@@ -76,6 +76,21 @@ async fn repetitions_are_recognised_across_a_restart() {
     assert_eq!((tiers.stats().duplicates, tiers.stats().from_below), (1, 1));
 }
 
+/// TIER-10: what one link says of an origin says nothing of what comes over another, or from above. A broker below that
+/// claimed another's origin with a great sequence had everything of it taken for seen.
+#[tokio::test]
+async fn a_link_cannot_spoil_the_origins_of_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let tiers = open(dir.path());
+    let topic = "root/fog/agg1/loc2/d/sense/t";
+    let forged = travelling(topic, u64::MAX);
+    let other = || tiers.from_below("wattle-link@agg1/loc2", topic, b"x", 1, forged.iter().map(|(k, v)| (k.as_str(), v.as_str())));
+    assert!(kept(other()).await.is_some());
+    assert!(kept(other()).await.is_none(), "its own repetitions are known");
+    assert!(kept(below(&tiers, OWN, &travelling(OWN, 1))).await.is_some());
+    assert!(kept(above(&tiers, FOREIGN, &travelling(FOREIGN, 1))).await.is_some());
+}
+
 #[tokio::test]
 async fn what_may_not_come_from_below() {
     let dir = tempfile::tempdir().unwrap();

@@ -131,11 +131,52 @@ pub(super) fn put(t: &Transaction<'_>, device: &DeviceName, guest: &Guest) -> ru
         .map(drop)
 }
 
-/// Keeps a message for a device that is to come.
-pub(super) fn put_parcel(t: &Transaction<'_>, parcel: &Parcel) -> rusqlite::Result<()> {
-    let sql = "INSERT OR IGNORE INTO parcels (visit, number, qos, topic, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
+/// Removes what is written of a device.
+pub(super) fn remove(t: &Transaction<'_>, device: &DeviceName) -> rusqlite::Result<()> {
+    t.prepare_cached("DELETE FROM guests WHERE device = ?1")?.execute(params![device.to_string()]).map(drop)
+}
+
+/// Whether a further device of another site can be taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// It can.
+    Free,
+    /// It can in place of this one, which has gone: nothing of it is needed any more (its home knows its numbers).
+    InPlaceOf(DeviceName),
+    /// It cannot.
+    None,
+}
+
+/// Whether there is room at `own` for a further device of `home`: `max` devices of others in all, `share` of one home that have not
+/// gone. So no home, whatever it registers, takes the places of the others.
+pub(super) fn room(guests: &HashMap<DeviceName, Guest>, own: &Name, home: &Name, (max, share): (usize, usize)) -> Room {
+    let (mut all, mut of_home, mut gone) = (0, 0, None);
+    for (device, guest) in guests.iter().filter(|(device, _)| device.site != *own) {
+        all += 1;
+        match guest.state {
+            State::Gone => gone = Some(device),
+            _ => of_home += usize::from(device.site == *home),
+        }
+    }
+    match gone {
+        _ if of_home >= share => Room::None,
+        _ if all < max => Room::Free,
+        Some(device) => Room::InPlaceOf(device.clone()),
+        None => Room::None,
+    }
+}
+
+/// Keeps a message for a device that is to come, as `issuer` told it.
+pub(super) fn put_parcel(t: &Transaction<'_>, parcel: &Parcel, issuer: PublicKey) -> rusqlite::Result<()> {
+    let sql = "INSERT OR IGNORE INTO parcels (visit, issuer, number, qos, topic, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     let Parcel { visit, index, qos, topic, payload } = parcel;
-    t.prepare_cached(sql)?.execute(params![visit.0, *index, *qos, topic, payload]).map(drop)
+    t.prepare_cached(sql)?.execute(params![visit.0, issuer.0, *index, *qos, topic, payload]).map(drop)
+}
+
+/// Keeps of the messages under a visit the first `count` of `issuer`, who hands the device over. What others told is nothing.
+pub(super) fn keep_parcels(t: &Transaction<'_>, visit: Id, issuer: PublicKey, count: u16) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM parcels WHERE visit = ?1 AND (issuer <> ?2 OR number >= ?3)";
+    t.prepare_cached(sql)?.execute(params![visit.0, issuer.0, count]).map(drop)
 }
 
 /// The messages that wait under a visit, in their order.
@@ -190,7 +231,7 @@ impl Foreigners {
     pub(crate) fn follow(&self, ledger: &Handle) -> Vec<JoinHandle<()>> {
         let follow = |devices: &Arc<Devices>| {
             let (devices, ledger) = (devices.clone(), ledger.clone());
-            tokio::spawn(async move { devices.follow(ledger).await })
+            tokio::spawn(async move { devices.follow(ledger, None).await })
         };
         self.0.values().map(follow).collect()
     }
@@ -227,15 +268,43 @@ mod tests {
     }
 
     #[test]
+    fn no_home_takes_the_places_of_the_others() {
+        let name = |text: &str| Name::site(text).unwrap();
+        let guest = |device: &str, state| (device.parse::<DeviceName>().unwrap(), Guest { state, ..Guest::default() });
+        let (own, limits) = (name("z1"), (3, 2));
+        let mut guests = HashMap::from([
+            guest("z1/a", State::Here),
+            guest("z1/b", State::Here),
+            guest("z2/a", State::Asked),
+            guest("z2/b", State::Here),
+        ]);
+        assert_eq!(room(&guests, &own, &name("z2"), limits), Room::None, "its share is taken");
+        assert_eq!(room(&guests, &own, &name("z3"), limits), Room::Free, "those of this site do not count");
+        guests.extend([guest("z3/a", State::Here)]);
+        assert_eq!(room(&guests, &own, &name("z3"), limits), Room::None);
+        let gone: DeviceName = "z2/b".parse().unwrap();
+        guests.extend([guest("z2/b", State::Gone)]);
+        assert_eq!(room(&guests, &own, &name("z3"), limits), Room::InPlaceOf(gone.clone()));
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("exchange.sqlite")).unwrap();
+        store.transact_blocking(|t| put(t, &gone, &Guest::default())).unwrap();
+        store.transact_blocking(|t| remove(t, &gone)).unwrap();
+        assert!(store.transact_blocking(all).unwrap().is_empty());
+    }
+
+    #[test]
     fn parcels_keep_their_order_and_come_once() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("exchange.sqlite")).unwrap();
         let (visit, other) = (Id([2; 32]), Id([3; 32]));
-        let parcel = |index: u16| Parcel { visit, index, qos: 1, topic: format!("t{index}"), payload: vec![1] };
-        for index in [1, 0, 1] {
-            store.transact_blocking(|t| put_parcel(t, &parcel(index))).unwrap();
+        let parcel = |index: u16, topic: &str| Parcel { visit, index, qos: 1, topic: topic.to_owned(), payload: vec![1] };
+        let (holder, stranger) = (PublicKey([7; 32]), PublicKey([8; 32]));
+        // a site that does not hold the device is quicker; and the one that does tells more than it hands over
+        for (index, topic, issuer) in [(0, "x", stranger), (1, "t1", holder), (0, "t0", holder), (1, "t1", holder), (2, "t2", holder)] {
+            store.transact_blocking(|t| put_parcel(t, &parcel(index, topic), issuer)).unwrap();
         }
         let topics = |visit| store.transact_blocking(|t| parcels(t, visit)).unwrap().into_iter().map(|w| w.topic).collect::<Vec<_>>();
+        store.transact_blocking(|t| keep_parcels(t, visit, holder, 2)).unwrap();
         assert_eq!(topics(visit), ["t0", "t1"]);
         store.transact_blocking(|t| move_parcels(t, visit, other)).unwrap();
         assert_eq!((topics(visit).len(), topics(other).len()), (0, 2));
