@@ -108,24 +108,27 @@ fn wrong(text: &str) -> (usize, usize, String) {
     (error.line, error.column, error.reason)
 }
 
+/// Asserts that `text` is refused at line and column `place`, for a reason that holds `part`.
+fn assert_wrong(text: &str, place: (usize, usize), part: &str) {
+    let (line, column, reason) = wrong(text);
+    assert_eq!((line, column), place, "{text}\n{reason}");
+    assert!(reason.contains(part), "{text}\n{reason}");
+}
+
 /// Text, line, column and a part of the reason.
 type Case = (&'static str, usize, usize, &'static str);
 
 /// Checks texts as they are.
 fn check(cases: &[Case]) {
     for (text, line, column, part) in cases {
-        let (found_line, found_column, reason) = wrong(text);
-        assert_eq!((found_line, found_column), (*line, *column), "{text}\n{reason}");
-        assert!(reason.contains(part), "{text}\n{reason}");
+        assert_wrong(text, (*line, *column), part);
     }
 }
 
 /// Checks stages: the text follows `[[pipeline.stage]]`, which is line 4.
 fn check_stages(cases: &[Case]) {
     for (text, line, column, part) in cases {
-        let (found_line, found_column, reason) = wrong(&format!("{HEAD}[[pipeline.stage]]\n{text}\n"));
-        assert_eq!((found_line, found_column), (*line, *column), "{text}\n{reason}");
-        assert!(reason.contains(part), "{text}\n{reason}");
+        assert_wrong(&format!("{HEAD}[[pipeline.stage]]\n{text}\n"), (*line, *column), part);
     }
 }
 
@@ -180,9 +183,7 @@ fn fog_1_parsers_that_cannot_be() {
         ("[pipeline.parse]\nformat = \"cayenne-lpp\"\n[[pipeline.parse.channel]]\nchannel = 1\ntype = \"smell\"\n", 8, 8, "temperature"),
         ("[pipeline.parse]\nformat = \"auto\"\nbad_time = \"ignore\"\n", 6, 12, "neither"),
     ] {
-        let (found_line, found_column, reason) = wrong(&format!("{HEAD}{text}"));
-        assert_eq!((found_line, found_column), (line, column), "{text}\n{reason}");
-        assert!(reason.contains(part), "{text}\n{reason}");
+        assert_wrong(&format!("{HEAD}{text}"), (line, column), part);
     }
 }
 

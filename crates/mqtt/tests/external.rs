@@ -10,31 +10,15 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
+use waiting::{LOOK, PATIENCE, patiently, until};
 
 #[allow(dead_code)] // of that, only the authority is used here
 mod secured;
+mod waiting;
 
-/// After this a test gives up waiting.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two looks at something that gives no word of itself.
-const LOOK: Duration = Duration::from_millis(5);
 const TOPIC: &str = "root/device/s1/d/sense/count";
-
-async fn patiently<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
-}
-
-async fn until(what: &str, mut done: impl FnMut() -> bool) {
-    patiently(what, async {
-        while !done() {
-            tokio::time::sleep(LOOK).await;
-        }
-    })
-    .await;
-}
 
 fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()

@@ -6,31 +6,16 @@ use mqtt::roles::{Area, Arrived, Carrier, CarryError, Desk, Judgement, Judging, 
 use mqtt::{Broker, Credentials, EmbeddedConfig, Publisher, Security, Subscriber, embedded};
 use protocol::Name;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
+use waiting::{patiently, until};
 
-/// After this a test gives up waiting.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two looks at something that gives no word of itself.
-const LOOK: Duration = Duration::from_millis(5);
+mod waiting;
+
 const TOPIC: &str = "root/device/z1/d/sense/t";
 const PROCESSED: &str = "root/fog/z1/d/sense/t";
 
 fn site() -> Name {
     Name::new("z1").unwrap()
-}
-
-async fn patiently<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
-}
-
-async fn until(what: &str, mut done: impl FnMut() -> bool) {
-    patiently(what, async {
-        while !done() {
-            tokio::time::sleep(LOOK).await;
-        }
-    })
-    .await;
 }
 
 async fn broker() -> Arc<dyn Broker> {

@@ -13,30 +13,15 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener, TcpStream as St
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use waiting::{LOOK, patiently, until};
 
-/// After this a test gives up waiting.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two looks at something that gives no word of itself.
-const LOOK: Duration = Duration::from_millis(5);
+mod waiting;
+
 /// The topic of the paper's example.
 const T: &str = "root/fog/agg2/loc1/ID1/sense/type1";
-
-async fn patiently<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
-}
-
-async fn until(what: &str, mut done: impl FnMut() -> bool) {
-    patiently(what, async {
-        while !done() {
-            tokio::time::sleep(LOOK).await;
-        }
-    })
-    .await;
-}
 
 /// A broker with its place in the tree.
 struct Node {

@@ -25,6 +25,7 @@ pub(crate) use counters::ExchangeStats;
 pub(crate) use roaming::Foreigners;
 pub(crate) use store::{LIST_MAX, Listed, StoreError};
 
+use crate::clock::now_us;
 use crate::config::Config;
 use crate::devices::Devices;
 use anyhow::Context as _;
@@ -41,7 +42,6 @@ use protocol::{DeviceName, Id, Name, NetworkId, PublicKey};
 use replica::Handle;
 use roaming::Roaming;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 use store::Store;
 use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::task::JoinHandle;
@@ -90,13 +90,6 @@ pub(crate) struct Prepared {
 
 /// The tasks that run.
 pub(crate) struct ExchangeTasks(Vec<JoinHandle<()>>);
-
-/// Microseconds since 1970.
-#[allow(clippy::disallowed_methods, reason = "the clock that requests are timed by")]
-fn now_us() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-}
 
 /// Opens what a site remembers, if its configuration has `[requests]` or `[roaming]`. `foreigners`: the devices of the sites
 /// that may visit.

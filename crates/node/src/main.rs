@@ -17,6 +17,7 @@
 mod assembly;
 mod bench;
 mod cli;
+mod clock;
 mod config;
 mod demo;
 mod devices;

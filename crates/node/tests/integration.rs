@@ -17,7 +17,6 @@ mod signer;
 
 use place::Place;
 use serde_json::Value;
-use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
@@ -32,7 +31,7 @@ fn network() -> (Net, Place) {
     let append = |k: u16, file: &str, from: &str, to: &str| {
         let text = std::fs::read_to_string(examples.join(file)).unwrap();
         assert!(text.contains(from), "{file} has no {from}");
-        OpenOptions::new().append(true).open(net.config(k)).unwrap().write_all(text.replace(from, to).as_bytes()).unwrap();
+        net.configure(k, &text.replace(from, to));
     };
     append(1, "z1.toml", "127.0.0.1:10000", &sn);
     append(2, "z2.toml", "127.0.0.1:1884", &format!("127.0.0.1:{second}"));

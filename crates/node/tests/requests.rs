@@ -8,10 +8,8 @@ use mqtt::{Publisher, Received, Subscriber};
 use protocol::{Id, SecretKey};
 use sdk::{Signer, request_to_json};
 use serde_json::{Value, json};
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use support::{CONFIRM_TIMEOUT, Net, free_ports, get, run, until};
+use std::time::Duration;
+use support::{CONFIRM_TIMEOUT, Net, free_ports, get, now_us, run, until};
 use tokio::runtime::Runtime;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,11 +20,6 @@ const COMMAND: &str = "root/fog/z2/lamp/act/power";
 const RULES_1: &str =
     "[[requests.allow]]\nfrom = \"z1/+\"\nto = \"z2/lamp/act/#\"\n[[requests.allow]]\nfrom = \"z1/button\"\nto = \"z2/door/act/#\"\n";
 const RULES_2: &str = "[[requests.accept]]\nfrom = \"z1/+\"\nto = \"z2/lamp/act/#\"\n";
-
-#[allow(clippy::disallowed_methods, reason = "devices read a clock")]
-fn now_us() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64
-}
 
 /// Two nodes of one network: node 1 serves z1, node 2 serves z2.
 struct World {
@@ -41,11 +34,8 @@ impl World {
     fn new() -> Self {
         let mut net = Net::init(2, &[]);
         let port = free_ports(1);
-        let append = |k: u16, text: &str| {
-            OpenOptions::new().append(true).open(net.config(k)).unwrap().write_all(text.as_bytes()).unwrap();
-        };
-        append(1, &format!("\n{RULES_1}"));
-        append(2, &format!("\n[site]\nname = \"z2\"\n[broker]\nembedded = \"127.0.0.1:{port}\"\n\n{RULES_2}"));
+        net.configure(1, &format!("\n{RULES_1}"));
+        net.configure(2, &format!("\n[site]\nname = \"z2\"\n[broker]\nembedded = \"127.0.0.1:{port}\"\n\n{RULES_2}"));
         (1..=2).for_each(|k| net.start(k));
         (1..=2).for_each(|k| net.wait_ready(k));
         let second = format!("mqtt://127.0.0.1:{port}");
@@ -245,7 +235,7 @@ fn a_device_is_told_which_of_its_readings_are_confirmed() {
         device.close().await;
     });
     net.stop(1);
-    OpenOptions::new().append(true).open(net.config(1)).unwrap().write_all(b"\n[devices]\nconfirmations = true\n").unwrap();
+    net.configure(1, "\n[devices]\nconfirmations = true\n");
     net.start(1);
     net.wait_ready(1);
     let confirmed = runtime.block_on(async {

@@ -9,20 +9,13 @@ use protocol::{Direction, Encode as _, Id, Name, SecretKey, Value as Measured};
 use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Outgoing, Packet, QoS};
 use sdk::Signer;
 use serde_json::Value;
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use support::{CONFIRM_TIMEOUT, Net, free_ports, get, run, until, verify};
+use std::time::Duration;
+use support::{CONFIRM_TIMEOUT, Net, free_ports, get, now_us, run, until, verify};
 use tokio::runtime::Runtime;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const SEED: [u8; 32] = [0x41; 32];
 const TOPIC: &str = "root/device/z1/m1/sense/power";
-
-#[allow(clippy::disallowed_methods, reason = "devices read a clock")]
-fn now_us() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64
-}
 
 struct World {
     net: Net,
@@ -38,9 +31,11 @@ impl World {
     fn new() -> Self {
         let mut net = Net::init(2, &[]);
         let second = free_ports(1);
-        let append = |k: u16, text: &str| OpenOptions::new().append(true).open(net.config(k)).unwrap().write_all(text.as_bytes()).unwrap();
-        append(1, "\n[roaming]\nhosts = [\"z2\"]\n");
-        append(2, &format!("\n[site]\nname = \"z2\"\n[broker]\nembedded = \"127.0.0.1:{second}\"\n[roaming]\nvisitors = [\"z1\"]\n"));
+        net.configure(1, "\n[roaming]\nhosts = [\"z2\"]\n");
+        net.configure(
+            2,
+            &format!("\n[site]\nname = \"z2\"\n[broker]\nembedded = \"127.0.0.1:{second}\"\n[roaming]\nvisitors = [\"z1\"]\n"),
+        );
         (1..=2).for_each(|k| net.start(k));
         (1..=2).for_each(|k| net.wait_ready(k));
         let world = Self { net, second, start_us: now_us(), runtime: Runtime::new().unwrap() };

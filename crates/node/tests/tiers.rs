@@ -6,8 +6,6 @@ mod support;
 
 use mqtt::{Publisher, Subscriber};
 use serde_json::Value;
-use std::fs::OpenOptions;
-use std::io::Write as _;
 use std::time::Duration;
 use support::{CONFIRM_TIMEOUT, Net, free_ports, run, until};
 
@@ -31,11 +29,7 @@ fn tree() -> (Net, u16) {
     let net = Net::init(5, &["--site", "central"]);
     let ports = free_ports(4);
     let url = |k: u16| if k == CENTRAL { net.mqtt() } else { format!("mqtt://127.0.0.1:{}", ports + k - 2) };
-    let append = |k: u16, text: &str| {
-        let mut file = OpenOptions::new().append(true).open(net.config(k)).unwrap();
-        file.write_all(text.as_bytes()).unwrap();
-    };
-    append(CENTRAL, "\n[tier]\nscope = \"\"\nchildren = [\"agg1\", \"agg2\"]\n");
+    net.configure(CENTRAL, "\n[tier]\nscope = \"\"\nchildren = [\"agg1\", \"agg2\"]\n");
     let places = [
         (AGG1, "agg1", CENTRAL, "\"agg1/loc1\""),
         (AGG2, "agg2", CENTRAL, "\"agg2/loc1\""),
@@ -48,7 +42,7 @@ fn tree() -> (Net, u16) {
             "\n[site]\nname = \"{site}\"\n\n[broker]\nembedded = \"{listen}\"\n\n[tier]\nparent = \"{}\"\nchildren = [{children}]\n",
             url(parent)
         );
-        append(k, &text);
+        net.configure(k, &text);
     }
     (net, ports)
 }

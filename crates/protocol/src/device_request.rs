@@ -10,11 +10,11 @@
 //!   can be taken for one of a request.
 //! - A device numbers its requests; two of one device (and key) with one number are one request, or a replay.
 
-use crate::codec::{Decode, DecodeError, Encode, Reader, put_bytes, put_varint};
+use crate::codec::{Decode, DecodeError, Encode, Reader, put_varint};
 use crate::device::DeviceName;
 use crate::keys::{Id, NetworkId, SecretKey, Signature};
 use crate::limits::REQUEST_VALUE_BYTES_MAX;
-use crate::reading::{DeviceSignature, Value, unit};
+use crate::reading::{DeviceSignature, Value, put_unit, unit};
 use crate::topic::{DeviceTopic, Direction};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -95,13 +95,7 @@ impl DeviceRequest {
         self.to.encode_to(out);
         out.extend_from_slice(&self.time_us.to_be_bytes());
         put_varint(out, self.number);
-        match &self.unit {
-            Some(unit) => {
-                out.push(1);
-                put_bytes(out, unit.as_bytes());
-            }
-            None => out.push(0),
-        }
+        put_unit(out, self.unit.as_deref());
         self.value.encode_to(out);
     }
 

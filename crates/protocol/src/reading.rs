@@ -140,13 +140,7 @@ impl Reading {
             }
             None => out.push(0),
         }
-        match &self.unit {
-            Some(unit) => {
-                out.push(1);
-                put_bytes(out, unit.as_bytes());
-            }
-            None => out.push(0),
-        }
+        put_unit(out, self.unit.as_deref());
         self.value.encode_to(out);
     }
 
@@ -204,6 +198,17 @@ impl Decode for Reading {
             reading.signed = Some(DeviceSignature { key: PublicKey::decode_from(reader)?, signature: Signature::decode_from(reader)? });
         }
         Ok(reading)
+    }
+}
+
+/// Puts a unit, or that there is none.
+pub(crate) fn put_unit(out: &mut Vec<u8>, unit: Option<&str>) {
+    match unit {
+        Some(unit) => {
+            out.push(1);
+            put_bytes(out, unit.as_bytes());
+        }
+        None => out.push(0),
     }
 }
 

@@ -10,9 +10,9 @@
 //! - The sequence is the device's own: with one key no number is used twice. `0xF7` begins no UTF-8 text, so no text and
 //!   no JSON is taken for an envelope.
 
-use crate::codec::{Decode, DecodeError, Encode, Reader, put_bytes, put_varint};
+use crate::codec::{Decode, DecodeError, Encode, Reader, put_varint};
 use crate::keys::{NetworkId, PublicKey, SecretKey, Signature};
-use crate::reading::{DeviceSignature, Reading, Value, unit};
+use crate::reading::{DeviceSignature, Reading, Value, put_unit, unit};
 use crate::topic::DeviceTopic;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -90,13 +90,7 @@ impl Encode for SignedReading {
         out.push(VERSION);
         out.extend_from_slice(&self.time_us.to_be_bytes());
         put_varint(out, self.sequence);
-        match &self.unit {
-            Some(unit) => {
-                out.push(1);
-                put_bytes(out, unit.as_bytes());
-            }
-            None => out.push(0),
-        }
+        put_unit(out, self.unit.as_deref());
         self.value.encode_to(out);
         self.signature.encode_to(out);
     }

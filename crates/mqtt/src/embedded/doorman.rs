@@ -19,18 +19,19 @@
 //!   anew with each connection.
 //! - rmqtt answers a refused CONNECT with "bad user name or password" or "not authorised", whatever we would say.
 
-use super::front::{Peer, Peers};
+mod entrance;
+mod exit;
+
+use super::front::Peers;
 use super::tls::Tls;
-use crate::access::{AccessCounters, Admission, Attempt, Authority, Identity, Limits, Meter, Proof, Refused, Verdict};
-use crate::broker::{TOPIC_BYTES_MAX, Whom};
-use crate::client::CLIENT_ID_BYTES_MAX;
-use crate::roles::{SERVICE_PREFIX, Service};
-use crate::tiers::passport::{LINK_PREFIX, link_scope};
+use crate::access::{AccessCounters, Admission, Authority, Identity, Limits, Meter, Refused, Verdict};
+use crate::broker::TOPIC_BYTES_MAX;
+use crate::tiers::passport::LINK_PREFIX;
 use protocol::{DeviceName, Name, Topic};
-use rmqtt::codec::v5::{Disconnect as DisconnectV5, DisconnectReasonCode, SubscribeAckReason};
+use rmqtt::codec::v5::SubscribeAckReason;
 use rmqtt::context::ServerContext;
 use rmqtt::session::Session as Client;
-use rmqtt::types::{AuthResult, ConnectInfo, Disconnect, Id, LastWill, ListenerId, Message, Reason, Subscribe};
+use rmqtt::types::{Id, ListenerId, Subscribe};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,14 +52,10 @@ pub(super) const INNER_WEBSOCKET: ListenerId = 4;
 
 /// The longest that a 3.1.1 client is made to wait for its rate. It is closed if that is not enough.
 const RATE_WAIT_MAX: Duration = Duration::from_secs(2);
-/// How long a connection may take from its admission until rmqtt calls it connected.
-const CONNECTING_MAX: Duration = Duration::from_secs(60);
 /// Attempts to close a client that rmqtt is just busy with.
 pub(super) const KICK_ATTEMPTS: usize = 100;
 /// The pause between them.
 pub(super) const KICK_PAUSE: Duration = Duration::from_millis(20);
-/// Owners that are looked at without letting others run.
-const SWEEP_STEP: usize = 256;
 
 /// A connection: rmqtt's listener and the other end.
 type Link = (ListenerId, SocketAddr);
@@ -147,118 +144,6 @@ impl Doorman {
     pub(super) fn strike(&self, client_id: &str) {
         if let Some(owner) = self.owners().remove(client_id) {
             self.live.write().unwrap_or_else(PoisonError::into_inner).remove(&owner.link);
-        }
-    }
-
-    /// Answers a CONNECT.
-    pub(super) async fn authenticate(&self, client: &ConnectInfo) -> AuthResult {
-        let refused = match self.admit(client).await {
-            // Never as superuser: that would skip the check of publishes, and with it the log.
-            Ok(()) => return AuthResult::Allow(false, None),
-            Err(refused) => refused,
-        };
-        self.counters().refused(refused);
-        let short = |text: &str| text.chars().take(CLIENT_ID_BYTES_MAX).collect::<String>();
-        let user = client.username().map(|user| short(&user[..]));
-        let address = self.address(client.id()).map(|(_, _, address)| address);
-        tracing::info!(client = %short(&client.client_id()[..]), ?user, ?address, reason = refused.reason(), "connection refused");
-        if refused.is_credentials() { AuthResult::BadUsernameOrPassword } else { AuthResult::NotAuthorized }
-    }
-
-    /// The connection, who was announced under it, and where the client is.
-    fn address(&self, id: &Id) -> Option<(Link, Option<Arc<Peer>>, SocketAddr)> {
-        let link = link(id)?;
-        if !INNER_LISTENERS.contains(&link.0) {
-            return Some((link, None, link.1));
-        }
-        let peer = self.peers.get(&link.1)?;
-        let address = peer.address;
-        Some((link, Some(peer), address))
-    }
-
-    /// A client has sent a CONNECT that somebody else refuses.
-    pub(super) fn judged(&self, id: &Id) {
-        if let Some((_, Some(peer), _)) = self.address(id) {
-            peer.judge();
-        }
-    }
-
-    async fn admit(&self, client: &ConnectInfo) -> Result<(), Refused> {
-        let (link, peer, address) = self.address(client.id()).ok_or(Refused::Stranger)?;
-        if let Some(peer) = &peer {
-            peer.judge();
-        }
-        let client_id: &str = client.client_id();
-        if client_id.is_empty() || client_id.len() > CLIENT_ID_BYTES_MAX || client_id.chars().any(char::is_control) {
-            return Err(Refused::ClientId);
-        }
-        if !are_credentials(client) {
-            return Err(Refused::Credentials);
-        }
-        let attempt = Attempt {
-            client_id,
-            user: client.username().map(|user| &**user),
-            password: client.password().map(|password| &**password),
-            certificate: peer.as_ref().and_then(|peer| peer.certificate.as_ref()),
-            local: address.ip().to_canonical().is_loopback(),
-            now_s: system_time_s(),
-        };
-        let admission = self.authority.authenticate(&attempt).await?;
-        if !may_be_called(client_id, &admission.identity, attempt.local) || !may_serve(client_id, &admission, &self.site) {
-            return Err(Refused::ClientId);
-        }
-        let will = client.last_will().map(|will| match will {
-            LastWill::V3(will) => will.topic.to_string(),
-            LastWill::V5(will) => will.topic.to_string(),
-        });
-        if let Some(topic) = will
-            && !self.may_will(&admission, &topic)
-        {
-            return Err(Refused::Will);
-        }
-        self.take_over(client_id, &admission).await?;
-        let session = Session {
-            admission: admission.clone(),
-            client_id: client_id.to_owned(),
-            meter: Mutex::new(Meter::new(&self.limits, self.now_us())),
-            since: Instant::now(),
-            connected: AtomicBool::new(false),
-            told: AtomicBool::new(false),
-        };
-        self.live.write().unwrap_or_else(PoisonError::into_inner).insert(link, Arc::new(session));
-        self.owners().insert(client_id.to_owned(), Owner { admission: admission.clone(), link });
-        // A reload since the question was asked has not seen this owner; one from now on will.
-        if let Err(refused) = self.stands(&admission) {
-            self.live.write().unwrap_or_else(PoisonError::into_inner).remove(&link);
-            self.owners().remove(client_id);
-            return Err(refused);
-        }
-        if let Some(peer) = peer {
-            peer.admit();
-        }
-        Ok(())
-    }
-
-    /// Whether a will may be left for `topic`: it must be one that is recorded, or that a service or link routes.
-    pub(super) fn may_will(&self, who: &Admission, topic: &str) -> bool {
-        let routes = matches!(who.identity, Identity::Service { .. } | Identity::Link { .. });
-        who.rules.may_publish(topic) == Verdict::Allowed && (routes || self.is_own_device(topic))
-    }
-
-    /// Whether a client may have the session of rmqtt that its client id names. One that was made with other rights goes.
-    async fn take_over(&self, client_id: &str, admission: &Admission) -> Result<(), Refused> {
-        let known = self.owners().get(client_id).map(|owner| {
-            let same = owner.admission.identity == admission.identity;
-            (same, same && owner.admission.rules == admission.rules)
-        });
-        let exists = self.scx.extends.shared().await.exist(client_id);
-        match known {
-            Some((false, _)) if exists => Err(Refused::ClientId),
-            Some((true, same)) if exists && (!same || Service::of(client_id, &self.site).is_some()) => {
-                self.kick(client_id).await;
-                Ok(())
-            }
-            _ => Ok(()),
         }
     }
 
@@ -370,163 +255,8 @@ impl Doorman {
         }
     }
 
-    /// Looks at every right again, and closes those that ended. Gives how many connections or sessions went.
-    pub(super) async fn sweep(&self) -> usize {
-        let all: Vec<(String, Admission)> =
-            self.owners().iter().map(|(client_id, owner)| (client_id.clone(), owner.admission.clone())).collect();
-        let mut gone = 0;
-        for (i, (client_id, admission)) in all.iter().enumerate() {
-            if i % SWEEP_STEP == SWEEP_STEP - 1 {
-                tokio::task::yield_now().await;
-            }
-            if let Err(refused) = self.stands(admission) {
-                tracing::info!(client = %client_id, who = %admission.identity, reason = refused.reason(), "connection closed");
-                gone += usize::from(self.end(client_id).await);
-            }
-        }
-        gone
-    }
-
-    fn stands(&self, admission: &Admission) -> Result<(), Refused> {
-        self.authority.stands(admission)?;
-        match (&admission.proof, &self.tls) {
-            // its end is left to `expire`, which keeps the session
-            (Proof::Certificate { certificate }, Some(tls)) if certificate.not_after_s > system_time_s() => {
-                tls.accepts(certificate).then_some(()).ok_or(Refused::Revoked)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Closes whoever `whom` means. Gives how many went.
-    pub(super) async fn disconnect(&self, whom: &Whom) -> usize {
-        let mut all: Vec<String> = Vec::new();
-        for (client_id, owner) in self.owners().iter() {
-            let meant = match whom {
-                Whom::Client(id) => id == client_id,
-                Whom::Device(id) => owner.admission.identity.speaks_for(&self.site) == Some(id),
-                Whom::Identity(identity) => owner.admission.identity == *identity,
-            };
-            if meant {
-                all.push(client_id.clone());
-            }
-        }
-        let mut gone = 0;
-        for client_id in all {
-            tracing::info!(client = %client_id, "connection closed on request");
-            gone += usize::from(self.end(&client_id).await);
-        }
-        gone
-    }
-
-    /// Takes a client's right away and closes it, its session included.
-    async fn end(&self, client_id: &str) -> bool {
-        let Some(owner) = self.owners().remove(client_id) else { return false };
-        self.live.write().unwrap_or_else(PoisonError::into_inner).remove(&owner.link);
-        self.counters().closed(1);
-        self.kick(client_id).await;
-        true
-    }
-
-    /// Closes connections whose token or certificate ended, and forgets what rmqtt has forgotten. To be called often.
-    pub(super) async fn expire(&self) {
-        let now_s = system_time_s();
-        let mut ended = Vec::new();
-        self.live.write().unwrap_or_else(PoisonError::into_inner).retain(|_, session| {
-            let expired = session.admission.expires_at_s.is_some_and(|at| at <= now_s);
-            if expired {
-                ended.push(session.clone());
-            }
-            let stuck = !session.connected.load(Ordering::Relaxed) && session.since.elapsed() > CONNECTING_MAX;
-            !expired && !stuck
-        });
-        for session in ended {
-            let Session { client_id, admission, .. } = &*session;
-            tracing::info!(client = %client_id, who = %admission.identity, reason = Refused::Expired.reason(), "connection closed");
-            self.counters().closed(1);
-            self.close(client_id).await;
-        }
-    }
-
-    /// Forgets owners of sessions that rmqtt does not have any more.
-    pub(super) async fn forget(&self) {
-        let all: Vec<String> = self.owners().keys().cloned().collect();
-        let gone: Vec<String> = {
-            let shared = self.scx.extends.shared().await;
-            all.into_iter().filter(|client_id| !shared.exist(client_id)).collect()
-        };
-        // one that is just being admitted has no session yet
-        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
-        let mut owners = self.owners();
-        for client_id in gone {
-            if owners.get(&client_id).is_some_and(|owner| !live.contains_key(&owner.link)) {
-                owners.remove(&client_id);
-            }
-        }
-    }
-
-    /// Ends a connection; rmqtt keeps the session as if the client had gone.
-    async fn close(&self, client_id: &str) {
-        let entry = self.scx.extends.shared().await.entry(self.by_name(client_id));
-        if let Some(tx) = entry.tx() {
-            let bye = DisconnectV5 { reason_code: DisconnectReasonCode::NotAuthorized, ..Default::default() };
-            // It fails only for a client that is gone already.
-            let _ = tx.unbounded_send(Message::Closed(Reason::ConnectDisconnect(Some(Disconnect::V5(bye)))));
-        }
-    }
-
-    /// Ends a connection and its session.
-    pub(super) async fn kick(&self, client_id: &str) {
-        for _ in 0..KICK_ATTEMPTS {
-            let entry = {
-                let shared = self.scx.extends.shared().await;
-                if !shared.exist(client_id) {
-                    return;
-                }
-                shared.entry(self.by_name(client_id))
-            };
-            // It is locked while a client of this id connects.
-            if let Ok(mut entry) = entry.try_lock().await {
-                if let Err(error) = entry.kick(true, true, true).await {
-                    tracing::warn!(client = %client_id, error = %format!("{error:#}"), "a client could not be closed");
-                }
-                return;
-            }
-            tokio::time::sleep(KICK_PAUSE).await;
-        }
-        tracing::warn!(client = %client_id, "a client could not be closed: it is always just connecting");
-    }
-
     pub(super) fn by_name(&self, client_id: &str) -> Id {
         Id::new(self.scx.node.id(), 0, None, None, client_id.to_owned().into(), None)
-    }
-}
-
-/// Whether name and password are what the protocol allows, which rmqtt does not look at: no NUL in a name (1.5.3 of
-/// MQTT 3.1.1, 1.5.4 of MQTT 5), and in MQTT 3.1.1 no password without a name (3.1.2.9).
-fn are_credentials(client: &ConnectInfo) -> bool {
-    let nameless = matches!(client, ConnectInfo::V3(..)) && client.username().is_none() && client.password().is_some();
-    !nameless && !client.username().is_some_and(|name| name.contains('\0'))
-}
-
-/// Whether `who` may have this client id, as far as links go.
-fn may_be_called(client_id: &str, who: &Identity, local: bool) -> bool {
-    let link = client_id.starts_with(LINK_PREFIX);
-    match who {
-        Identity::Link { site, .. } => link_scope(client_id).is_some_and(|scope| scope.to_string() == site.as_str()),
-        Identity::Anonymous => !link || local,
-        _ => !link,
-    }
-}
-
-/// Whether a connection may have this client id, as far as parts of the site go.
-fn may_serve(client_id: &str, admission: &Admission, site: &Name) -> bool {
-    match Service::of(client_id, site) {
-        Some((service, _)) => {
-            let is_service = matches!(admission.identity, Identity::Service { .. });
-            is_service && admission.rules.may_publish(&service.own_topic(site)) == Verdict::Allowed
-        }
-        None => !client_id.starts_with(SERVICE_PREFIX),
     }
 }
 
@@ -540,29 +270,4 @@ fn system_time_s() -> u64 {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    /// TIER-11
-    #[test]
-    fn client_ids_of_links_are_for_links() {
-        let link = |site: &str| Identity::Link { name: "up".into(), site: Name::site(site).unwrap() };
-        let service = Identity::Service { name: "fog".into() };
-        for (who, client_id, local, may) in [
-            (link("agg1/loc1"), "wattle-link@agg1/loc1", false, true),
-            (link("agg1/loc1"), "wattle-link@agg1/loc1@b", false, true),
-            (link("agg1/loc1"), "wattle-link@agg1/loc2", true, false),
-            (link("agg1/loc1"), "wattle-link@agg1", true, false),
-            (link("agg1"), "wattle-link@agg1/loc1", true, false),
-            (link("agg1"), "up", true, false),
-            (Identity::Anonymous, "wattle-link@agg1", true, true),
-            (Identity::Anonymous, "wattle-link@agg1", false, false),
-            (Identity::Anonymous, "meter", false, true),
-            (service.clone(), "wattle-link@agg1", true, false),
-            (service, "dashboard", false, true),
-        ] {
-            assert_eq!(may_be_called(client_id, &who, local), may, "{client_id} of {who}, local: {local}");
-        }
-    }
-}
+mod tests;

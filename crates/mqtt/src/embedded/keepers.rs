@@ -17,7 +17,7 @@
 //! session begins anew with each connection (see `doorman`): rmqtt hands over an old one's messages in an order of its own.
 //! What services subscribe to in an area is not routed by rmqtt (`subscriptions`), so they get one copy.
 
-use super::OWN_CLIENT_ID;
+use super::inject::OWN_CLIENT_ID;
 use crate::client::lock;
 use crate::roles::{Area, COMMAND, COPY, GREETING_TOPIC, ORIGIN, READING, REPEATED, Service, hex, origin};
 use async_trait::async_trait;
@@ -50,7 +50,7 @@ const PROPERTY_BYTES_MAX: usize = 40_000;
 /// Above rmqtt's lowest: services are known before anything else is asked of their connection.
 const PRIORITY: u32 = 10;
 
-const _: () = assert!(WINDOW < super::CLIENT_QUEUE_MAX);
+const _: () = assert!(WINDOW < super::listening::CLIENT_QUEUE_MAX);
 const _: () = assert!(PROPERTY_BYTES_MAX < u16::MAX as usize);
 
 /// How the keeping of publishes goes.

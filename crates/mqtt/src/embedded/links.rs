@@ -16,8 +16,8 @@
 //! a new session with every connection. The pump begins, at each connection, with everything that is not
 //! acknowledged; what the broker below has seen already it recognises.
 
-use super::FOR_GROUPS;
 use super::doorman::Doorman;
+use super::inject::{FOR_GROUPS, OWN_CLIENT_ID, inject_as, quality};
 use crate::client::lock;
 use crate::spool::Record;
 use crate::tiers::passport::{ASKED_TOPIC, LINK_PREFIX, POSITION, properties};
@@ -42,7 +42,7 @@ const PRIORITY: u32 = 10;
 /// Bytes of the list of filters that a broker below is asked for.
 const ASKED_BYTES_MAX: usize = 512 << 10;
 
-const _: () = assert!(PUMP_WINDOW * 3 < super::CLIENT_QUEUE_MAX);
+const _: () = assert!(PUMP_WINDOW * 3 < super::listening::CLIENT_QUEUE_MAX);
 
 /// What is on its way to one broker below.
 #[derive(Default)]
@@ -250,7 +250,7 @@ async fn pump(tiers: Arc<Tiers>, scx: ServerContext, session: Id, window: Arc<Wi
     let link = session.client_id.to_string();
     let tx = { scx.extends.shared().await.entry(session.clone()).tx() };
     let Some(tx) = tx else { return };
-    let from_us = Origin::from_system(Id::new(scx.node.id(), 0, None, None, super::OWN_CLIENT_ID.into(), None));
+    let from_us = Origin::from_system(Id::new(scx.node.id(), 0, None, None, OWN_CLIENT_ID.into(), None));
     let spool = tiers.spool().clone();
     let (mut commits, mut changed) = (spool.commits(), tiers.changed());
     let mut from = spool.first(&link);
@@ -354,8 +354,8 @@ impl Clients {
 impl Subscribers for Clients {
     async fn deliver(&self, delivery: Delivery) {
         let Delivery { topic, payload, qos, groups } = delivery;
-        let sender = groups.map_or_else(|| super::OWN_CLIENT_ID.to_owned(), |groups| format!("{FOR_GROUPS}{}", groups.join("/")));
-        if let Err(error) = super::inject_as(&self.scx, &sender, &topic, payload, super::quality(qos), false).await {
+        let sender = groups.map_or_else(|| OWN_CLIENT_ID.to_owned(), |groups| format!("{FOR_GROUPS}{}", groups.join("/")));
+        if let Err(error) = inject_as(&self.scx, &sender, &topic, payload, quality(qos), false).await {
             tracing::warn!(%topic, %error, "not handed to subscribers");
         }
     }

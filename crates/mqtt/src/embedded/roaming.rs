@@ -11,7 +11,7 @@
 //!   acknowledged is.
 
 use super::doorman::{Doorman, KICK_ATTEMPTS, KICK_PAUSE};
-use super::{OWN_CLIENT_ID, quality};
+use super::inject::{OWN_CLIENT_ID, quality};
 use crate::access::{Rules, Verdict};
 use crate::broker::{Luggage, Waiting};
 use protocol::DeviceName;

@@ -3,7 +3,7 @@
 //! Where several brokers serve one site, their parent gives each publish to one of them for each group (TIER-13). Such a
 //! publish is injected under a sender's id that lists the groups it is for; the other groups get it elsewhere.
 
-use super::FOR_GROUPS;
+use super::inject::FOR_GROUPS;
 use async_trait::async_trait;
 use rmqtt::context::ServerContext;
 use rmqtt::subscribe::SharedSubscription;

@@ -1,13 +1,14 @@
 //! The fog processor of a site: its intake, its pipelines, and the runner that will run.
 
-use super::{LogSettings, open_log};
+use super::open_log;
+use crate::clock::now_us;
 use crate::config::Config;
 use crate::fog::{FogHandle, FogRunner, LogSink, Pipelines, RunnerParts};
 use anyhow::Context as _;
-use mqtt::{Parser, SiteLog};
+use mqtt::{Broker, Parser, SiteLog};
 use protocol::Name;
-use std::time::{SystemTime, UNIX_EPOCH};
-use tokio::signal::unix::Signal;
+use std::sync::Arc;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// A processor that is ready to run once the broker is there.
 pub(super) struct Processing {
@@ -31,7 +32,7 @@ impl Processing {
             tracing::info!(intake = %config.intake_dir().display(), "no fog.pipelines: what arrives passes the intake as it is");
         }
         let limit_bytes = config.fog.intake_limit_bytes;
-        let intake = open_log(config, LogSettings { dir: config.intake_dir(), limit_bytes }).await.context("the intake")?;
+        let intake = open_log(config, config.intake_dir(), limit_bytes).await.context("the intake")?;
         let (site, sink, dir) = (site.clone(), LogSink { log: log.clone(), broker: None }, config.fog_dir());
         let opened = intake.clone();
         let open = move || -> anyhow::Result<(Parser, FogRunner<LogSink>)> {
@@ -43,17 +44,23 @@ impl Processing {
         let (parser, runner) = tokio::task::spawn_blocking(open).await.context("opening the fog processor")??;
         Ok(Some(Self { intake, parser, runner }))
     }
-}
 
-/// Has the pipelines read anew at every SIGHUP. What is wrong with them, the processor logs.
-pub(super) async fn reload_when_asked(mut asked: Signal, fog: FogHandle) {
-    while asked.recv().await.is_some() {
-        fog.reload();
+    /// The runner, which hands its results to `broker` and reads the pipelines anew at every SIGHUP.
+    ///
+    /// # Errors
+    /// If the system does not let us watch for it.
+    pub(super) fn into_runner(self, broker: Option<&Arc<dyn Broker>>) -> anyhow::Result<FogRunner<LogSink>> {
+        let Self { mut runner, .. } = self;
+        runner.sink_mut().broker = broker.cloned();
+        let asked = signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?;
+        tokio::spawn(reload_when_asked(asked, runner.handle()));
+        Ok(runner)
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "the clock that windows and rules go by")]
-fn now_us() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+/// Has the pipelines read anew at every SIGHUP. What is wrong with them, the processor logs.
+async fn reload_when_asked(mut asked: Signal, fog: FogHandle) {
+    while asked.recv().await.is_some() {
+        fog.reload();
+    }
 }

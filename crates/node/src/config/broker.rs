@@ -331,10 +331,7 @@ mod tests {
     use super::*;
 
     fn load(broker: &str) -> Result<Config, ConfigError> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("wattle.toml");
-        std::fs::write(&path, format!("[site]\nname = \"z1\"\n[broker]\n{broker}")).unwrap();
-        Config::load(&path)
+        super::super::tests::load(&format!("[site]\nname = \"z1\"\n[broker]\n{broker}"))
     }
 
     /// The lines of the documented default about the broker, without their comment signs.

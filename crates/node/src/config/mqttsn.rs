@@ -209,14 +209,7 @@ fn warn_if_open(file: &Path, key: &str) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::config::Config;
-
-    fn load(text: &str) -> Result<Config, String> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("wattle.toml");
-        std::fs::write(&path, text).unwrap();
-        Config::load(&path).map_err(|e| e.to_string())
-    }
+    use crate::config::tests::load;
 
     #[test]
     fn the_documented_table_has_every_default() {
@@ -272,7 +265,7 @@ mod tests {
             (format!("[mqttsn]\n{broker}[mqttsn.predefined]\n1 = \"a/#\"\n"), "mqttsn.predefined.1"),
             (format!("[mqttsn]\n{broker}lsiten = 1\n"), "lsiten"),
         ] {
-            let error = load(&text).unwrap_err();
+            let error = load(&text).unwrap_err().to_string();
             assert!(error.contains(says) && !error.contains('\n'), "{text:?}: {error}");
         }
     }

@@ -110,13 +110,7 @@ impl Config {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    fn load(text: &str) -> Result<Config, String> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("wattle.toml");
-        std::fs::write(&path, text).unwrap();
-        Config::load(&path).map_err(|e| e.to_string())
-    }
+    use crate::config::tests::load;
 
     fn site(roles: &str, rest: &str) -> String {
         format!("[site]\nname = \"z1\"\nroles = [{roles}]\n{rest}")
@@ -160,7 +154,7 @@ mod tests {
             (site("\"broker\", \"ledger\"", &format!("{HERE}[roaming]\n")), "roaming: it needs"),
             (format!("[site]\nname = \"z1\"\n{HERE}[broker.login]\nusername = \"u\"\n"), "broker.login"),
         ] {
-            let error = load(&text).unwrap_err();
+            let error = load(&text).unwrap_err().to_string();
             assert!(error.contains(says) && !error.contains('\n'), "{text}: {error}");
         }
     }

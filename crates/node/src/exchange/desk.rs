@@ -44,20 +44,13 @@ enum Step {
 
 /// Takes requests.
 pub(super) struct Desk {
-    pub(super) network: NetworkId,
-    pub(super) policy: Policy,
-    pub(super) devices: Arc<Devices>,
-    pub(super) require_registration: bool,
-    pub(super) max_age_us: u64,
-    pub(super) jobs: Jobs,
-    pub(super) notices: Notices,
-    pub(super) counters: Arc<Counters>,
+    parts: DeskParts,
     recent: Mutex<HashMap<Id, Recent>>,
 }
 
 impl fmt::Debug for Desk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Desk").field("network", &self.network).finish_non_exhaustive()
+        f.debug_struct("Desk").field("network", &self.parts.network).finish_non_exhaustive()
     }
 }
 
@@ -76,12 +69,11 @@ pub(super) struct DeskParts {
 impl Desk {
     /// A desk that remembers what was issued before the start: slots, fingerprints, milliseconds since 1970.
     pub(super) fn new(parts: DeskParts, issued: Vec<(Id, Id, u64)>) -> Self {
-        let DeskParts { network, policy, devices, require_registration, max_age_us, jobs, notices, counters } = parts;
         let recent = issued.into_iter().take(RECENT_MAX);
         let recent =
             recent.map(|(slot, fingerprint, at_ms)| (slot, Recent { fingerprint, issued: true, at_us: at_ms.saturating_mul(1_000) }));
         let recent = Mutex::new(recent.collect());
-        Self { network, policy, devices, require_registration, max_age_us, jobs, notices, counters, recent }
+        Self { parts, recent }
     }
 
     fn recent(&self) -> MutexGuard<'_, HashMap<Id, Recent>> {
@@ -92,18 +84,18 @@ impl Desk {
     fn judge(&self, asked: Asked, arrival_us: u64) -> Result<DeviceRequest, String> {
         let Asked { request, timed, signature } = asked;
         let (from, to) = (&request.from, &request.to);
-        if !self.policy.allows(from, to) {
+        if !self.parts.policy.allows(from, to) {
             return Err(format!("no rule of the site {} allows {from} to ask for {to}", from.site));
         }
         if timed && request.time_us > arrival_us.saturating_add(AHEAD_US_MAX) {
             return Err("its time lies ahead: the device's clock is wrong".to_owned());
         }
-        if timed && request.time_us.saturating_add(self.max_age_us) < arrival_us {
+        if timed && request.time_us.saturating_add(self.parts.max_age_us) < arrival_us {
             return Err("it is too old, or the device's clock is wrong".to_owned());
         }
-        match (self.devices.device(&from.device), signature) {
+        match (self.parts.devices.device(&from.device), signature) {
             (Registered::Revoked, _) => Err("the device was revoked".to_owned()),
-            (Registered::Unknown, _) if self.require_registration => Err("the device is not registered".to_owned()),
+            (Registered::Unknown, _) if self.parts.require_registration => Err("the device is not registered".to_owned()),
             (Registered::Unknown | Registered::Unsigned, None) => Ok(request),
             (Registered::Unknown | Registered::Unsigned, Some(_)) => {
                 Err("the request is signed and the device has no registered key".to_owned())
@@ -111,7 +103,7 @@ impl Desk {
             (Registered::Signs(_), None) => Err("the device is registered with a key, and the request is not signed".to_owned()),
             (Registered::Signs(key), Some(signature)) => {
                 let request = request.with_signature(DeviceSignature { key, signature });
-                match request.is_authentic(&self.network) {
+                match request.is_authentic(&self.parts.network) {
                     true => Ok(request),
                     false => Err("the signature is not that of the device's registered key for this network and content".to_owned()),
                 }
@@ -130,7 +122,7 @@ impl Desk {
             };
         }
         if recent.len() >= RECENT_MAX {
-            let span_us = self.max_age_us.saturating_add(AHEAD_US_MAX);
+            let span_us = self.parts.max_age_us.saturating_add(AHEAD_US_MAX);
             recent.retain(|_, r| r.at_us.saturating_add(span_us) >= now_us);
         }
         if recent.len() >= RECENT_MAX {
@@ -141,8 +133,8 @@ impl Desk {
     }
 
     fn refuse(&self, device: DeviceName, notice: Notice, why: String) -> NotAsked {
-        count(&self.counters.refused);
-        self.notices.tell(device, Notice { state: "refused", reason: Some(why.clone()), ..notice });
+        count(&self.parts.counters.refused);
+        self.parts.notices.tell(device, Notice { state: "refused", reason: Some(why.clone()), ..notice });
         NotAsked::Refused(why)
     }
 }
@@ -187,7 +179,7 @@ impl RequestDesk for Desk {
             }
         }
         let mut place = Place { desk: self, slot, issued: false };
-        self.jobs.issue(Record::Request(Box::new(request)), Some(fingerprint)).await.ok_or(NotAsked::Later)?;
+        self.parts.jobs.issue(Record::Request(Box::new(request)), Some(fingerprint)).await.ok_or(NotAsked::Later)?;
         place.issued = true;
         Ok(())
     }

@@ -25,18 +25,18 @@ mod report;
 pub(crate) use ledger::{LedgerParts, connect as connect_ledger};
 pub(crate) use process::{RolesRunning, prepare, run};
 
+use crate::assembly::{credentials, open_log, reload_on_hangup, start_gateway};
+use crate::clock::now_us;
 use crate::config::{BrokerConfig, Config, RoleName};
 use anyhow::{Context as _, anyhow};
 use cache::Cache;
 use fog::FogPart;
 use mqtt::roles::{Carrier, Desk, Receiver, ReceiverConfig, Service};
-use mqtt::{Broker, Credentials, EmbeddedConfig, LogConfig, LogError, SiteLog};
+use mqtt::{Broker, Credentials, EmbeddedConfig, LogError, SiteLog};
 use protocol::Name;
 use report::RolesReport;
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -84,29 +84,6 @@ impl Failed {
 /// Until told to stop, or until nobody is left who could tell.
 async fn told(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
-}
-
-/// The clock: microseconds since 1970.
-#[allow(clippy::disallowed_methods, reason = "the clock that arrivals are timed by")]
-fn now_us() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// Opens the log in `dir`, which may take `limit_bytes` of the disk.
-async fn open_log(config: &Config, dir: PathBuf, limit_bytes: u64) -> anyhow::Result<SiteLog> {
-    let settings = LogConfig {
-        segment_bytes: config.cache.segment_bytes,
-        limit_bytes,
-        min_free_bytes: config.cache.min_free_bytes,
-        window: config.cache.window,
-        ..LogConfig::default()
-    };
-    let open = move || -> anyhow::Result<SiteLog> {
-        std::fs::create_dir_all(&dir).with_context(|| format!("cannot make the log's directory {}", dir.display()))?;
-        Ok(SiteLog::open(&dir, settings)?)
-    };
-    tokio::task::spawn_blocking(open).await.context("opening a log")?
 }
 
 /// Closes a log: what it was told to forget is saved.
@@ -175,10 +152,7 @@ impl RoleParts {
             Some(settings) => Some(reach(settings, config, &site, broker.as_ref()).await?),
             None => None,
         };
-        let gateway = match config.gateway(reach.as_ref().map(|reach| reach.url.as_str()))? {
-            Some(settings) => Some(Arc::new(mqtt::sn::start(settings).await.context("cannot start the MQTT-SN gateway")?)),
-            None => None,
-        };
+        let gateway = start_gateway(config, reach.as_ref().map(|reach| reach.url.as_str())).await?;
         let mut parts = Self { reach, broker, gateway, cache: None, fog: None, stop };
         if let Some(reach) = &parts.reach {
             if config.plays(RoleName::Cache) {
@@ -250,16 +224,15 @@ async fn start_broker(settings: &BrokerConfig, config: &Config, site: &Name) -> 
     let bind = settings.embedded.ok_or_else(|| anyhow!("configuration: broker.embedded: the part `broker` needs it"))?;
     let embedded = EmbeddedConfig { bind, site: site.clone(), on_active: None };
     let broker = mqtt::embedded::start_for_services(embedded, settings.security(&config.base)).await?;
-    crate::assembly::reload_on_hangup(broker.clone())?;
+    reload_on_hangup(broker.clone())?;
     Ok(broker)
 }
 
 async fn reach(settings: &BrokerConfig, config: &Config, site: &Name, own: Option<&Arc<dyn Broker>>) -> anyhow::Result<Reach> {
     let url = own.map(|broker| broker.address()).or_else(|| settings.external.clone());
     let url = url.ok_or_else(|| anyhow!("configuration: broker.external: name the broker"))?;
-    let (login, base) = (settings.login.clone(), config.base.clone());
-    let credentials = tokio::task::spawn_blocking(move || login.credentials(&base)).await.context("reading credentials")?;
-    Ok(Reach { site: site.clone(), url, credentials: credentials.context("configuration: broker.login")? })
+    let credentials = credentials(&settings.login, &config.base).await?;
+    Ok(Reach { site: site.clone(), url, credentials })
 }
 
 async fn start_cache(config: &Config, reach: &Reach, stop: &watch::Receiver<bool>, failed: &Failed) -> anyhow::Result<Cache> {

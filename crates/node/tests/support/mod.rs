@@ -8,11 +8,12 @@ use protocol::{Genesis, Receipt, Verified};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs::{File, OpenOptions};
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How often something is looked at again.
 const POLL: Duration = Duration::from_millis(50);
@@ -83,6 +84,13 @@ pub fn until(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
         assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
         std::thread::sleep(POLL);
     }
+}
+
+/// Microseconds since 1970.
+#[allow(clippy::disallowed_methods, reason = "devices read a clock")]
+pub fn now_us() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
+    u64::try_from(since.as_micros()).expect("microseconds")
 }
 
 /// The first of `count` ports in a row that nobody uses, below those the system hands out itself.
@@ -179,6 +187,12 @@ impl Net {
 
     pub fn config(&self, k: u16) -> PathBuf {
         self.node_dir(k).join("wattle.toml")
+    }
+
+    /// Adds `text` to the configuration of node `k`.
+    pub fn configure(&self, k: u16, text: &str) {
+        let mut file = OpenOptions::new().append(true).open(self.config(k)).expect("the configuration");
+        file.write_all(text.as_bytes()).expect("the configuration");
     }
 
     pub fn genesis_file(&self) -> PathBuf {
