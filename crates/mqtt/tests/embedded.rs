@@ -8,14 +8,15 @@ use rumqttc::v5::mqttbytes::v5::{Packet as Packet5, PubAckReason};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use waiting::{LOOK, PATIENCE, patiently};
 
-/// After this a test gives up waiting.
-const PATIENCE: Duration = Duration::from_secs(20);
+#[allow(dead_code, reason = "others use the rest")]
+mod waiting;
+
 const ANY_PORT: &str = "127.0.0.1:0";
 
 struct Site {
@@ -24,10 +25,6 @@ struct Site {
     ingress: Arc<Ingress>,
     broker: Arc<dyn Broker>,
     active: mpsc::Receiver<()>,
-}
-
-async fn patiently<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }
 
 async fn site_with(bind: &str, config: LogConfig) -> Site {
@@ -446,7 +443,7 @@ async fn a_publisher_outlives_its_broker() {
         loop {
             match SiteLog::open(dir.path(), LogConfig::default()) {
                 Ok(log) => return log,
-                Err(LogError::Locked(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
+                Err(LogError::Locked(_)) => tokio::time::sleep(LOOK).await,
                 Err(error) => panic!("{error}"),
             }
         }

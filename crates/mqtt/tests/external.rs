@@ -1,6 +1,7 @@
 //! The external broker mode with a real mosquitto, and its errors without one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation, missing_docs)]
 
+use mosquitto::Mosquitto;
 use mqtt::{
     Broker, BrokerError, ConnectError, Credentials, ExternalConfig, Ingress, LogConfig, LogError, Publisher, SiteLog, Subscriber, external,
 };
@@ -8,12 +9,12 @@ use protocol::{Name, Value};
 use secured::Ca;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
-use tempfile::TempDir;
 use tokio::sync::mpsc;
 use waiting::{LOOK, PATIENCE, patiently, until};
 
+mod mosquitto;
 #[allow(dead_code)] // of that, only the authority is used here
 mod secured;
 mod waiting;
@@ -22,46 +23,6 @@ const TOPIC: &str = "root/device/s1/d/sense/count";
 
 fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
-}
-
-/// A mosquitto that ends with the test.
-struct Mosquitto {
-    child: Child,
-    url: String,
-    _dir: TempDir,
-}
-
-impl Mosquitto {
-    /// `None`, with a note, where it is not installed.
-    async fn start() -> Option<Self> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
-        let Some(program) = folders.map(|f| f.join("mosquitto")).find(|f| f.is_file()) else {
-            eprintln!("skipped: mosquitto is not installed");
-            return None;
-        };
-        let dir = tempfile::tempdir().unwrap();
-        let port = free_port();
-        let config = dir.path().join("mosquitto.conf");
-        // Room for what an absence brings; `user` lets it start under root too.
-        let text = format!(
-            "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\n\
-             max_queued_messages 100000\nmax_inflight_messages 100\nset_tcp_nodelay true\n"
-        );
-        std::fs::write(&config, text).unwrap();
-        let child =
-            Command::new(program).arg("-c").arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let mosquitto = Self { child, url: format!("mqtt://127.0.0.1:{port}"), _dir: dir };
-        until("mosquitto to listen", || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()).await;
-        Some(mosquitto)
-    }
-}
-
-impl Drop for Mosquitto {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 #[derive(PartialEq)]

@@ -4,6 +4,8 @@
 
 #[allow(dead_code, reason = "others use the rest")]
 mod secured;
+#[allow(dead_code, reason = "others use the rest")]
+mod waiting;
 
 use mqtt::access::{Role, UserEntry, UserFile};
 use protocol::Name;

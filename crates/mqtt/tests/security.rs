@@ -3,6 +3,8 @@
 #![allow(clippy::result_large_err, reason = "the error of the client library is what it is")]
 
 mod secured;
+#[allow(dead_code, reason = "others use the rest")]
+mod waiting;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp};
 use mqtt::access::{Role, UserEntry};

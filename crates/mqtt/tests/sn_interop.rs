@@ -4,6 +4,8 @@
 #[allow(dead_code)]
 #[path = "sn/device.rs"]
 mod device;
+#[allow(dead_code, reason = "others use the rest")]
+mod waiting;
 
 use device::{LEVEL_ID, Site, number, patiently, until};
 use protocol::Value;

@@ -1,6 +1,7 @@
 //! Brokers in tiers over real sockets: the paper's example, cut uplinks, a parent that is killed, several brokers of a site.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation, missing_docs)]
 
+use mosquitto::Mosquitto;
 use mqtt::access::{Role, UserEntry, UserFile, hash_password};
 use mqtt::spool::SpoolConfig;
 use mqtt::tiers::{Member, Parent};
@@ -9,15 +10,15 @@ use mqtt::{
     TierStats, embedded,
 };
 use protocol::Name;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use waiting::{LOOK, patiently, until};
 
+mod mosquitto;
 mod waiting;
 
 /// The topic of the paper's example.
@@ -497,42 +498,6 @@ async fn a_link_logs_in_as_its_own_user() {
     assert_eq!(ab.filters_of("agg1/loc1"), 1);
     lb.broker.stop().await;
     ab.broker.stop().await;
-}
-
-/// A mosquitto that ends with the test.
-struct Mosquitto {
-    child: Child,
-    url: String,
-    _dir: TempDir,
-}
-
-impl Mosquitto {
-    /// `None`, with a note, where it is not installed.
-    async fn start() -> Option<Self> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
-        let Some(program) = folders.map(|f| f.join("mosquitto")).find(|f| f.is_file()) else {
-            eprintln!("skipped: mosquitto is not installed");
-            return None;
-        };
-        let dir = tempfile::tempdir().unwrap();
-        let port = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        let config = dir.path().join("mosquitto.conf");
-        let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\nmax_queued_messages 100000\n");
-        std::fs::write(&config, text).unwrap();
-        let quiet = Stdio::null;
-        let child = Command::new(program).arg("-c").arg(&config).stdin(quiet()).stdout(quiet()).stderr(quiet()).spawn().unwrap();
-        let mosquitto = Self { child, url: format!("mqtt://127.0.0.1:{port}"), _dir: dir };
-        until("mosquitto to listen", || StdStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()).await;
-        Some(mosquitto)
-    }
-}
-
-impl Drop for Mosquitto {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// TIER-15: the top may be a broker of another kind.

@@ -4,17 +4,18 @@
 
 #[allow(dead_code, reason = "others use the rest")]
 mod secured;
+#[allow(dead_code, reason = "others use the rest")]
+mod waiting;
 
 use mqtt::access::{Role, UserEntry};
 use mqtt::spool::SpoolConfig;
 use mqtt::tiers::{LinkTls, Parent};
 use mqtt::{Broker, EmbeddedConfig, Ingress, LogConfig, Security, SiteLog, Subscriber, TierConfig, TierStats, embedded};
 use protocol::Name;
-use secured::{Ca, LONG, Pair, patiently, settings, user, with_tls, write_users};
+use secured::{Ca, LONG, Pair, patiently, settings, until, user, with_tls, write_users};
 use std::fmt::Debug;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 use tempfile::TempDir;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -22,15 +23,6 @@ use tracing::{Event, Level, Metadata, Subscriber as Listener};
 
 const UP: &str = "root/fog/agg1/loc1/d/sense/n";
 const DOWN: &str = "root/fog/agg1/loc2/d/sense/n";
-
-async fn until(what: &str, mut done: impl FnMut() -> bool) {
-    patiently(what, async {
-        while !done() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
-}
 
 /// A broker of the tree.
 struct Node(Arc<dyn Broker>);

@@ -22,4 +22,7 @@ mod secured;
 mod site;
 mod slow;
 mod topics;
+#[allow(dead_code, reason = "others use the rest")]
+#[path = "../waiting/mod.rs"]
+mod waiting;
 mod wire;

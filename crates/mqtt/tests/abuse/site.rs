@@ -1,6 +1,7 @@
 //! A site under abuse, and its honest client.
 
-use super::secured::{Ca, Secured, connect, patiently, settings, user, with_tls, write_users};
+pub use super::secured::until;
+use super::secured::{Ca, Secured, connect, settings, user, with_tls, write_users};
 use super::wire::Raw;
 use mqtt::access::Role;
 use rumqttc::v5::mqttbytes::v5::PubAckReason;
@@ -14,15 +15,6 @@ use tokio::task::JoinHandle;
 pub const OWN: &str = "root/device/s1/m1/sense/t";
 /// Between two publishes of the honest client.
 const PACE: Duration = Duration::from_millis(10);
-
-pub async fn until(what: &str, mut done: impl FnMut() -> bool) {
-    patiently(what, async {
-        while !done() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
-}
 
 /// A site whose users are the devices m1, which is abused, and m2, which is honest.
 pub struct Target {

@@ -1,5 +1,7 @@
 //! A secured site in this process, its authority, and clients of it.
 
+#[allow(unused_imports, reason = "others use the rest")]
+pub use crate::waiting::{PATIENCE, patiently, until};
 use mqtt::access::{Role, UserEntry, UserFile, hash_password};
 use mqtt::{AccessConfig, Anonymous, Broker, EmbeddedConfig, Ingress, Limits, Listeners, LogConfig, Security, SiteLog, TlsFiles, embedded};
 use protocol::Name;
@@ -11,7 +13,6 @@ use rumqttc::{TlsConfiguration, Transport};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_rustls::rustls::crypto::ring;
@@ -19,14 +20,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// After this a test gives up waiting.
-pub const PATIENCE: Duration = Duration::from_secs(20);
 /// The site.
 pub const SITE: &str = "s1";
-
-pub async fn patiently<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
-}
 
 /// Who vouches for certificates.
 pub struct Ca {

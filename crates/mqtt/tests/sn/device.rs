@@ -1,5 +1,7 @@
 //! A site with a gateway, and a device that speaks MQTT-SN on a socket of its own.
 
+use crate::waiting::LOOK;
+pub use crate::waiting::{patiently, until};
 use mqtt::access::{Role, UserEntry, UserFile, hash_password};
 use mqtt::sn::{self, Gateway, GatewayConfig};
 use mqtt::{AccessConfig, Anonymous, Broker, EmbeddedConfig, Ingress, LogConfig, Security, SiteLog, embedded};
@@ -12,26 +14,11 @@ use tempfile::TempDir;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
-/// After this a test gives up waiting.
-pub const PATIENCE: Duration = Duration::from_secs(20);
 /// T_retry in tests.
 pub const RETRY: Duration = Duration::from_millis(300);
 pub const LEVEL: &str = "root/device/s1/d/sense/level";
 /// The predefined id of [`LEVEL`].
 pub const LEVEL_ID: u16 = 7;
-
-pub async fn patiently<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
-}
-
-pub async fn until(what: &str, mut done: impl FnMut() -> bool) {
-    patiently(what, async {
-        while !done() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
-}
 
 pub struct Site {
     pub dir: TempDir,
@@ -58,7 +45,7 @@ async fn start_secured(dir: &TempDir, bind: &str, security: Security) -> (SiteLo
         loop {
             match SiteLog::open(dir.path(), LogConfig::default()) {
                 Ok(log) => return log,
-                Err(mqtt::LogError::Locked(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
+                Err(mqtt::LogError::Locked(_)) => tokio::time::sleep(LOOK).await,
                 Err(error) => panic!("{error}"),
             }
         }

@@ -12,3 +12,6 @@ mod secure;
 #[allow(dead_code, clippy::result_large_err, reason = "what other tests need, and the error of the client library")]
 mod secured;
 mod sessions;
+#[allow(dead_code, reason = "others use the rest")]
+#[path = "../waiting/mod.rs"]
+mod waiting;

@@ -1,6 +1,7 @@
 //! DTLS with pre-shared keys: the identity is the client id.
 
-use super::device::{Device, LEVEL_ID, PATIENCE, Site, connect, patiently, publish, until};
+use super::device::{Device, LEVEL_ID, Site, connect, patiently, publish, until};
+use crate::waiting::PATIENCE;
 use dimpl::{Config, Dtls, Output, PskResolver};
 use mqtt::sn::{DtlsConfig, PskKeys};
 use protocol::sn::{Packet, Qos, ReturnCode, TopicRef};
