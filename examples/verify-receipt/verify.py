@@ -295,6 +295,14 @@ def leaf_hash(data):
     return sha256(b"\x00", data)
 
 
+def tree_root(leaves):
+    """R-15, of at least one leaf."""
+    if len(leaves) == 1:
+        return leaves[0]
+    half = 1 << (len(leaves) - 1).bit_length() - 1
+    return sha256(b"\x01", tree_root(leaves[:half]), tree_root(leaves[half:]))
+
+
 def verify_path(leaf, index, size, path, root):
     if index >= size:
         return False
@@ -375,15 +383,17 @@ def decode_body(reader):
     if tag == 1:
         reader.bytes(DATA_BYTES_MAX, "a data body")
         return None
-    if tag in (2, 3):
-        # orders and evidence: whatever follows, R-33 refuses the message
+    if 2 <= tag <= 6:
+        # orders, evidence, requests, certificates, the end of an epoch: whatever follows, R-33 refuses the message
         raise Refused("the message anchors no readings")
     raise Refused(f"a body has unknown tag {tag}")
 
 
 def decode_message(reader):
     start = reader.at
-    reader.version("the message", 2)
+    version = reader.byte("the message's version")
+    if version not in (2, 3):
+        raise Refused(f"the message has unknown version {version}")
     tag = reader.take(8, "a network tag")
     subnet = reader.u16("a subnet")
     issuer = reader.id("an issuer")
@@ -395,18 +405,26 @@ def decode_message(reader):
     if not ascending(parents[1:]) or parents[0] in parents[1:]:
         raise Refused("a message's parents are not in canonical form")
     reader.u64("a message's time")
-    if not ascending(reader.ids(VOTES_MAX, "a message's votes")):
+    votes_at = reader.at
+    votes = reader.ids(VOTES_MAX, "a message's votes")
+    votes_end = reader.at
+    if not ascending(votes) or (version == 3) != bool(votes):
         raise Refused("a message's votes are not in canonical form")
     body = decode_body(reader)
     reader.u64("a proof of work")
     head, rest = reader.data[start:rest_at], reader.data[rest_at : reader.at]
+    signed = sha256(rest)
+    if votes:
+        # WAL-12: the votes are signed by the root of a tree over them
+        content = sha256(reader.data[rest_at:votes_at], reader.data[votes_end : reader.at])
+        signed = sha256(b"wattle/message/v3", tree_root([leaf_hash(vote) for vote in votes]), content)
     signature = reader.take(64, "a signature")
     return {
         "tag": tag,
         "subnet": subnet,
         "issuer": issuer,
         "body": body,
-        "signed": head + sha256(rest),
+        "signed": head + signed,
         "signature": signature,
         "id": sha256(head, rest, signature),
     }
@@ -555,6 +573,15 @@ def unb64(text, what):
     if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != text:
         raise Refused(f"{what} is not canonical base64url")
     return raw
+# WAL-50: each with its range and its default; a genesis with the defaults need not name them
+WALLET_PARAMETER_RANGES = {
+    "threshold_percent": (67, 100, 67),
+    "difficulty": (0, 16, 1),
+    "shares_per_coin": (1, 1_000_000, 5),
+    "vote_reward": (0, 10**9, 2),
+    "share_cap": (0, 10**12, 10_000),
+    "reward_cap": (0, 10**12, 1_000),
+}
 
 
 def part(decode, text, what):
@@ -583,7 +610,11 @@ class Genesis:
     """R-22, R-29, R-30: whom to trust."""
 
     def __init__(self, text):
-        j = fields(parse_json(text, "the genesis"), GENESIS_FIELDS, "the genesis")
+        j = parse_json(text, "the genesis")
+        wanted = GENESIS_FIELDS
+        if isinstance(j, dict) and "wallet_parameters" in j:
+            wanted = GENESIS_FIELDS | {"wallet_parameters": dict}
+        j = fields(j, wanted, "the genesis")
         if j["format"] != "wattle-genesis-v2":
             raise Refused("the genesis has an unknown format")
         name = checked_name(j["name"], "the network's name")
@@ -593,6 +624,16 @@ class Genesis:
         for what, (low, high) in PARAMETER_RANGES.items():
             if not low <= parameters[what] <= high:
                 raise Refused(f"{what} is not between {low} and {high}")
+        w = {what: default for what, (_, _, default) in WALLET_PARAMETER_RANGES.items()}
+        plain = True
+        if "wallet_parameters" in j:
+            stated = fields(j["wallet_parameters"], dict.fromkeys(WALLET_PARAMETER_RANGES, int), "wallet_parameters")
+            plain, w = stated == w, stated
+        for what, (low, high, _) in WALLET_PARAMETER_RANGES.items():
+            if not low <= w[what] <= high:
+                raise Refused(f"{what} is not between {low} and {high}")
+        about_wallets = bytes([w["threshold_percent"], w["difficulty"]]) + put_varint(w["shares_per_coin"])
+        about_wallets += put_varint(w["vote_reward"]) + put_varint(w["share_cap"]) + put_varint(w["reward_cap"])
         self.epoch_milestones = parameters["epoch_milestones"]
         self.validators, stakes = [], []
         for entry in j["committee"]:
@@ -610,7 +651,7 @@ class Genesis:
         bounded(sum(stakes) + sum(balance for _, balance in wallets), U64_MAX, "the supply")
         check_committee([key for key, _ in self.validators])
         p = parameters
-        encoded = b"\x02" + put_bytes(name.encode()) + struct.pack(">HQ", self.subnet, created_ms)
+        encoded = (b"\x02" if plain else b"\x03") + put_bytes(name.encode()) + struct.pack(">HQ", self.subnet, created_ms)
         encoded += put_varint(p["epoch_milestones"]) + struct.pack(">H", p["committee_max"])
         encoded += put_varint(p["stake_min"]) + put_varint(p["unbonding_epochs"]) + bytes([p["slash_percent"]])
         encoded += put_varint(p["share_per_second"]) + bytes([p["pow_difficulty"]])
@@ -620,7 +661,7 @@ class Genesis:
         encoded += put_varint(len(wallets))
         for key, balance in wallets:
             encoded += key + put_varint(balance)
-        self.network = sha256(b"wattle/genesis/v2", encoded)
+        self.network = sha256(b"wattle/genesis/v2", encoded) if plain else sha256(b"wattle/genesis/v3", encoded, about_wallets)
         if j["network"] != self.network.hex():
             raise Refused("the network id does not fit the rest of the genesis: somebody changed it")
         self.name = name

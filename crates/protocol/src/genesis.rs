@@ -4,6 +4,7 @@
 //! version=2 u8 | name | subnet u16 | created ms u64 | parameters | committee n × (key [32] | name | stake) |
 //! wallets n × (key [32] | balance)
 //! ```
+//! One whose wallet parameters are not the defaults has version 3, and they follow the wallets.
 //! Stakes and balances are in DCoin; together they are all there ever is (the *supply*).
 
 use crate::codec::{Encode, put_bytes, put_varint};
@@ -13,11 +14,15 @@ use crate::merkle;
 use crate::milestone::Milestone;
 use crate::parameters::{Parameters, ParametersError};
 use crate::topic::{Name, NameError};
+use crate::wallet_parameters::{WalletParameters, WalletParametersError};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use thiserror::Error;
 
+/// The version of a genesis with the default wallet parameters,
 const VERSION: u8 = 2;
+/// and of one with others.
+const WALLETS_VERSION: u8 = 3;
 /// Stake, and balance of its own wallet, of each validator in a plain genesis.
 const PLAIN_COINS: u64 = 1_000_000;
 /// Digits of its key that name a validator of whom the genesis says nothing.
@@ -126,6 +131,8 @@ pub struct Genesis {
     pub stakes: Vec<u64>,
     /// Free balances, by strictly ascending keys.
     pub wallets: Vec<(PublicKey, u64)>,
+    /// What the network agrees on about requests, votes and rewards.
+    pub wallet_parameters: WalletParameters,
 }
 
 /// Why the parts of a genesis do not fit together.
@@ -134,6 +141,9 @@ pub enum FoundingError {
     /// A number outside its range.
     #[error(transparent)]
     Parameters(#[from] ParametersError),
+    /// A number about wallets outside its range.
+    #[error(transparent)]
+    WalletParameters(#[from] WalletParametersError),
     /// Not one stake for each validator.
     #[error("there are {found} stakes for {validators} validators")]
     Stakes {
@@ -160,7 +170,8 @@ impl Genesis {
     pub fn plain(name: Name, subnet: u16, created_ms: u64, committee: Committee) -> Self {
         let stakes = alloc::vec![PLAIN_COINS; committee.size()];
         let wallets = committee.validators().iter().map(|v| (v.key, PLAIN_COINS)).collect();
-        Self { name, subnet, created_ms, parameters: Parameters::default(), committee, stakes, wallets }
+        let wallet_parameters = WalletParameters::default();
+        Self { name, subnet, created_ms, parameters: Parameters::default(), committee, stakes, wallets, wallet_parameters }
     }
 
     /// Checks what no single part can: parameters, one stake for each validator, wallets in order, a supply that can
@@ -170,6 +181,7 @@ impl Genesis {
     /// [`FoundingError`] naming what does not fit.
     pub fn check(&self) -> Result<(), FoundingError> {
         self.parameters.check()?;
+        self.wallet_parameters.check()?;
         let (found, validators) = (self.stakes.len(), self.committee.size());
         if found != validators {
             return Err(FoundingError::Stakes { found, validators });
@@ -193,7 +205,8 @@ impl Genesis {
     /// The network's id.
     #[must_use]
     pub fn network(&self) -> NetworkId {
-        let mut out = alloc::vec![VERSION];
+        let plain = self.wallet_parameters == WalletParameters::default();
+        let mut out = alloc::vec![if plain { VERSION } else { WALLETS_VERSION }];
         put_bytes(&mut out, self.name.as_str().as_bytes());
         out.extend_from_slice(&self.subnet.to_be_bytes());
         out.extend_from_slice(&self.created_ms.to_be_bytes());
@@ -209,7 +222,11 @@ impl Genesis {
             key.encode_to(&mut out);
             put_varint(&mut out, *balance);
         }
-        NetworkId(Id::hash(&[b"wattle/genesis/v2", &out]).0)
+        if plain {
+            return NetworkId(Id::hash(&[b"wattle/genesis/v2", &out]).0);
+        }
+        self.wallet_parameters.encode_to(&mut out);
+        NetworkId(Id::hash(&[b"wattle/genesis/v3", &out]).0)
     }
 
     /// The milestone of height 0. Nobody signs it: it follows from the genesis. `state_root` is zero, for

@@ -1,19 +1,22 @@
 //! A message's head: what its issuer signs, and what is enough to prove that it signed.
 //!
 //! ```text
-//! version=2 u8 | network tag [8] | subnet u16 | issuer [32] | sequence | rest [32] | signature [64]
+//! version u8 | network tag [8] | subnet u16 | issuer [32] | sequence | rest [32] | signature [64]
 //! ```
-//! `rest` is the SHA-256 of everything between sequence and signature in the message's encoding. So two heads prove
+//! In version 2 `rest` is the SHA-256 of everything between sequence and signature in the message's encoding. In version 3, that of
+//! messages with votes, it joins the root of the votes and the hash of all else ([`crate::certificate`]). So two heads prove
 //! equivocation, whatever the size of the messages.
 
 use crate::codec::{Decode, DecodeError, Encode, Reader, put_varint};
 use crate::keys::{Id, NetworkId, PublicKey, Signature};
-use crate::message::{MessageError, VERSION, namespace};
+use crate::message::{MessageError, VERSION, VOTING_VERSION, namespace};
 use alloc::vec::Vec;
 
 /// What the issuer of a message signs, with the signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
+    /// The message's version: 2, or 3 if it has votes.
+    pub version: u8,
     /// The first bytes of the network's id.
     pub network_tag: [u8; 8],
     /// The subnet within the network.
@@ -22,16 +25,16 @@ pub struct Head {
     pub issuer: PublicKey,
     /// The issuer's own count of messages, from 0.
     pub sequence: u64,
-    /// SHA-256 of the encoding between sequence and signature.
+    /// The hash that stands for all between sequence and signature.
     pub rest: Id,
     /// The issuer's signature over all of the above.
     pub signature: Signature,
 }
 
 /// The bytes that are signed under [`namespace`].
-pub(crate) fn signed_bytes(network_tag: &[u8; 8], subnet: u16, issuer: &PublicKey, sequence: u64, rest: &Id) -> Vec<u8> {
+pub(crate) fn signed_bytes(version: u8, network_tag: &[u8; 8], subnet: u16, issuer: &PublicKey, sequence: u64, rest: &Id) -> Vec<u8> {
     let mut out = Vec::with_capacity(96);
-    out.push(VERSION);
+    out.push(version);
     out.extend_from_slice(network_tag);
     out.extend_from_slice(&subnet.to_be_bytes());
     issuer.encode_to(&mut out);
@@ -44,7 +47,7 @@ impl Head {
     /// The bytes that are signed under [`namespace`].
     #[must_use]
     pub fn signed(&self) -> Vec<u8> {
-        signed_bytes(&self.network_tag, self.subnet, &self.issuer, self.sequence, &self.rest)
+        signed_bytes(self.version, &self.network_tag, self.subnet, &self.issuer, self.sequence, &self.rest)
     }
 
     /// Checks network, subnet and signature.
@@ -74,8 +77,12 @@ impl Encode for Head {
 
 impl Decode for Head {
     fn decode_from(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        reader.version(VERSION, "a head's version")?;
+        let version = match reader.byte("a head's version")? {
+            version @ (VERSION | VOTING_VERSION) => version,
+            tag => return Err(DecodeError::UnknownTag { what: "a head's version", tag }),
+        };
         Ok(Self {
+            version,
             network_tag: reader.array("a network tag")?,
             subnet: reader.u16("a subnet")?,
             issuer: PublicKey::decode_from(reader)?,

@@ -1,6 +1,8 @@
-//! Receipts and genesis files as JSON. Binary fields are base64url without padding (RFC 4648 §5), keys are
+//! Receipts, genesis files and certificates as JSON. Binary fields are base64url without padding (RFC 4648 §5), keys are
 //! hexadecimal. A receipt's JSON holds nothing but what is verified: no field can be changed unnoticed, and a
 //! field that is not of the format is refused.
+
+mod certificate;
 
 use crate::codec::{DecodeError, Encode};
 use crate::genesis::{Committee, CommitteeError, FoundingError, Genesis, Validator};
@@ -10,10 +12,12 @@ use crate::limits::{HANDOVERS_MAX, PATH_MAX};
 use crate::parameters::Parameters;
 use crate::receipt::{Anchor, Receipt, ReceiptError, part};
 use crate::topic::Name;
+use crate::wallet_parameters::WalletParameters;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+pub use certificate::CERTIFICATE_FORMAT;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -80,6 +84,10 @@ fn unpath(what: &'static str, path: &[String]) -> Result<Vec<Id>, ReceiptError> 
     path.iter().map(|p| part::<Id>(what, &unb64(what, p)?)).collect()
 }
 
+fn to_handover_json(handover: &Handover) -> HandoverJson {
+    HandoverJson { milestone: b64(handover.milestone.encode()), finalization: b64(handover.finalization.encode()) }
+}
+
 fn unhandover(json: &HandoverJson) -> Result<Handover, ReceiptError> {
     Ok(Handover {
         milestone: part("a handover's milestone", &unb64("a handover's milestone", &json.milestone)?)?,
@@ -92,7 +100,6 @@ impl Receipt {
     #[must_use]
     pub fn to_json(&self) -> String {
         let path = |path: &[Id]| path.iter().map(|p| b64(p.as_bytes())).collect();
-        let handover = |h: &Handover| HandoverJson { milestone: b64(h.milestone.encode()), finalization: b64(h.finalization.encode()) };
         let json = ReceiptJson {
             format: RECEIPT_FORMAT.to_string(),
             reading: b64(self.reading.encode()),
@@ -105,7 +112,7 @@ impl Receipt {
             milestone: b64(self.milestone.encode()),
             anchor: self.anchor.as_ref().map(|a| AnchorJson { milestone: b64(a.milestone.encode()), history_path: path(&a.history_path) }),
             finalization: b64(self.finalization.encode()),
-            handovers: self.handovers.iter().map(handover).collect(),
+            handovers: self.handovers.iter().map(to_handover_json).collect(),
         };
         // a struct of strings and numbers always serialises
         serde_json::to_string_pretty(&json).unwrap_or_default()
@@ -160,6 +167,20 @@ struct GenesisJson {
     parameters: ParametersJson,
     committee: Vec<ValidatorJson>,
     wallets: Vec<WalletJson>,
+    /// Left out where they are the defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wallet_parameters: Option<WalletParametersJson>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WalletParametersJson {
+    threshold_percent: u8,
+    difficulty: u8,
+    shares_per_coin: u32,
+    vote_reward: u64,
+    share_cap: u64,
+    reward_cap: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -226,6 +247,19 @@ impl ParametersJson {
     }
 }
 
+impl WalletParametersJson {
+    fn of(parameters: &WalletParameters) -> Option<Self> {
+        let WalletParameters { threshold_percent, difficulty, shares_per_coin, vote_reward, share_cap, reward_cap } = *parameters;
+        let json = Self { threshold_percent, difficulty, shares_per_coin, vote_reward, share_cap, reward_cap };
+        (*parameters != WalletParameters::default()).then_some(json)
+    }
+
+    fn read(&self) -> WalletParameters {
+        let Self { threshold_percent, difficulty, shares_per_coin, vote_reward, share_cap, reward_cap } = *self;
+        WalletParameters { threshold_percent, difficulty, shares_per_coin, vote_reward, share_cap, reward_cap }
+    }
+}
+
 impl Genesis {
     /// The genesis as JSON.
     #[must_use]
@@ -242,6 +276,7 @@ impl Genesis {
             parameters: ParametersJson::of(&self.parameters),
             committee: self.committee.validators().iter().zip(stakes).map(validator).collect(),
             wallets: self.wallets.iter().map(wallet).collect(),
+            wallet_parameters: WalletParametersJson::of(&self.wallet_parameters),
         };
         serde_json::to_string_pretty(&json).unwrap_or_default()
     }
@@ -268,6 +303,7 @@ impl Genesis {
             committee: Committee::new(validators)?,
             stakes: json.committee.iter().map(|v| v.stake).collect(),
             wallets: json.wallets.iter().map(wallet).collect::<Result<_, GenesisError>>()?,
+            wallet_parameters: json.wallet_parameters.as_ref().map(WalletParametersJson::read).unwrap_or_default(),
         };
         genesis.check()?;
         let computed = genesis.network().to_string();

@@ -18,6 +18,22 @@ pub const BATCH_READINGS_MAX: usize = 4096;
 pub const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Orders of wallets in one message.
 pub const ORDERS_MAX: usize = 16;
+/// Requests of wallets in one message.
+pub const REQUESTS_MAX: usize = 64;
+/// Bytes of the argument that a request has for the service it buys.
+pub const ARGUMENT_BYTES_MAX: usize = 256;
+/// Bytes of an encoded request of a wallet: keys, State, counters, operation, window, nonce, signature.
+pub const WALLET_REQUEST_BYTES_MAX: usize = 1 + 2 * 32 + 3 * 10 + (1 + 32 + 2 + ARGUMENT_BYTES_MAX) + 3 * 8 + 64;
+/// Longest window in which a request may be voted for, in milliseconds.
+pub const WINDOW_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
+/// Votes in a certificate: the quorum of the largest committee, and all of a smaller one.
+pub const CERTIFICATE_VOTES_MAX: usize = COMMITTEE_MAX;
+/// Levels of the path of a vote.
+pub const VOTE_PATH_MAX: usize = 10;
+/// Certificates in one message.
+pub const CERTIFICATES_MAX: usize = 16;
+/// Bytes of all certificates in one message.
+pub const CERTIFICATES_BYTES_MAX: usize = 60 * 1024;
 /// Bytes of a validator's address.
 pub const ADDRESS_BYTES_MAX: usize = 128;
 /// Bytes of an encoded order: keys, State, signature, names, an address or the keys of gateways.
@@ -78,6 +94,15 @@ const _: () = assert!(1 + 2 * 32 + 1 + (NAME_BYTES_MAX + 1) + 1 + (ADDRESS_BYTES
 const _: () = assert!(1 + 2 * 32 + 1 + (NAME_BYTES_MAX + 1) + 1 + GATEWAYS_MAX * 32 + 64 <= ORDER_BYTES_MAX);
 // a device is registered: two names, role, key and possession, a Thing Description's hash
 const _: () = assert!(1 + 2 * 32 + 1 + 2 * (NAME_BYTES_MAX + 1) + 1 + 97 + 33 + 64 <= ORDER_BYTES_MAX);
+// a message with certificates has no votes
+const _: () = assert!(PARENTS_MAX * 32 + VOTES_MAX * 32 + REQUESTS_MAX * WALLET_REQUEST_BYTES_MAX + 512 <= MESSAGE_BYTES_MAX);
+const _: () = assert!(PARENTS_MAX * 32 + CERTIFICATES_BYTES_MAX + 512 <= MESSAGE_BYTES_MAX);
+// one certificate of the largest committee has room, with every vote in a full message
+const _: () =
+    assert!(WALLET_REQUEST_BYTES_MAX + 8 + CERTIFICATE_VOTES_MAX * (1 + 10 + 32 + 5 + VOTE_PATH_MAX * 32 + 64) <= CERTIFICATES_BYTES_MAX);
+const _: () = assert!(VOTES_MAX <= 1 << VOTE_PATH_MAX);
+// a service is registered: a name and a device's topic
+const _: () = assert!(1 + 2 * 32 + 1 + (NAME_BYTES_MAX + 1) + 2 + (3 * (NAME_BYTES_MAX + 1) + 1) + 19 + 64 <= ORDER_BYTES_MAX);
 const _: () = assert!(TIPS_MAX * 32 + COMMITTEE_MAX * 32 + 512 <= MILESTONE_BYTES_MAX);
 const _: () = assert!(READING_BYTES_MAX <= BATCH_BYTES_MAX);
 const _: () = assert!(TIPS_MAX >= PARENTS_MAX);

@@ -1,154 +1,36 @@
 //! A message: one vertex of the DAG.
 //!
 //! ```text
-//! version=2 u8 | network tag [8] | subnet u16 | issuer [32] | sequence | parents n ≤ 8 × [32] |
-//! issued at ms u64 | votes n × [32] | body | pow nonce u64 | signature [64]
-//! body: 0 Readings: root [32] | count | bytes | first µs u64 | last µs u64 | blob [32] | shares n × (wallet [32] | count)
-//!       1 Data:     bytes
-//!       2 Orders:   n × order, 1 ≤ n ≤ 16              (order.rs)
-//!       3 Evidence: evidence                           (evidence.rs)
+//! version u8 | network tag [8] | subnet u16 | issuer [32] | sequence | parents n ≤ 8 × [32] |
+//! issued at ms u64 | votes n × [32] | body (body.rs) | pow nonce u64 | signature [64]
 //! ```
+//! The version is 3 if there are votes, else 2. In version 3 the signature covers the votes by the root of a tree over them, so
+//! that one of them can be shown alone ([`crate::certificate`]).
+//!
 //! The id is the SHA-256 of all of it. The signature covers the message's [`Head`]: everything up to the sequence, and
 //! the SHA-256 of what stands between sequence and signature, under a namespace that holds the whole network id. So
 //! it covers everything before it, and two heads prove equivocation. The first parent is the issuer's own previous
 //! message ([`Unsigned::root`] for sequence 0), so the DAG is braided of one chain per issuer; the others are tips,
 //! strictly ascending.
 
-use crate::codec::{Decode, DecodeError, Encode, Reader, put_bytes, put_varint};
-use crate::evidence::Evidence;
+pub use crate::body::{Body, Share};
+use crate::codec::{Decode, DecodeError, Encode, Reader, put_varint};
 pub use crate::head::Head;
 use crate::head::signed_bytes;
 use crate::keys::{Id, NetworkId, PublicKey, SecretKey, Signature, verify_batch};
-use crate::limits::{BATCH_BYTES_MAX, BATCH_READINGS_MAX, DATA_BYTES_MAX, ORDERS_MAX, PARENTS_MAX, SHARES_MAX, VOTES_MAX};
-use crate::order::Order;
-use alloc::boxed::Box;
+use crate::limits::{PARENTS_MAX, VOTES_MAX};
+use crate::merkle;
 use alloc::vec::Vec;
 use thiserror::Error;
 
+/// The version of a message without votes,
 pub(crate) const VERSION: u8 = 2;
+/// and of one with votes.
+pub(crate) const VOTING_VERSION: u8 = 3;
+const REST_DOMAIN: &[u8] = b"wattle/message/v3";
 const NAMESPACE: &[u8] = b"wattle/message/v2/";
 /// Bytes of a signature at the end of a message.
 const SIGNATURE_BYTES: usize = 64;
-
-/// The part of a batch's reward that a wallet earned.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Share {
-    /// Who shared data.
-    pub wallet: PublicKey,
-    /// How many of the batch's readings.
-    pub count: u32,
-}
-
-/// What a message says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Body {
-    /// Anchors a batch of readings.
-    Readings {
-        /// Root of the batch's tree of blinded leaves.
-        root: Id,
-        /// Leaves in that tree.
-        count: u32,
-        /// Length of the encoded batch.
-        bytes: u32,
-        /// Earliest and latest reading, in microseconds since 1970.
-        span_us: (u64, u64),
-        /// BLAKE3 of the encoded batch: its name in the payload store.
-        blob: Id,
-        /// Who earns from it.
-        shares: Vec<Share>,
-    },
-    /// Bytes of an application, on the ledger itself.
-    Data(Vec<u8>),
-    /// What wallets order: 1 to [`ORDERS_MAX`].
-    Orders(Vec<Order>),
-    /// That a validator broke the protocol. Boxed: it is rare, and larger than all the rest.
-    Evidence(Box<Evidence>),
-}
-
-impl Body {
-    /// How many readings it anchors.
-    #[must_use]
-    pub const fn readings(&self) -> u32 {
-        match self {
-            Self::Readings { count, .. } => *count,
-            Self::Data(_) | Self::Orders(_) | Self::Evidence(_) => 0,
-        }
-    }
-}
-
-impl Encode for Body {
-    fn encode_to(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Readings { root, count, bytes, span_us, blob, shares } => {
-                out.push(0);
-                root.encode_to(out);
-                put_varint(out, u64::from(*count));
-                put_varint(out, u64::from(*bytes));
-                out.extend_from_slice(&span_us.0.to_be_bytes());
-                out.extend_from_slice(&span_us.1.to_be_bytes());
-                blob.encode_to(out);
-                put_varint(out, shares.len() as u64);
-                for share in shares {
-                    share.wallet.encode_to(out);
-                    put_varint(out, u64::from(share.count));
-                }
-            }
-            Self::Data(data) => {
-                out.push(1);
-                put_bytes(out, data);
-            }
-            Self::Orders(orders) => {
-                out.push(2);
-                put_varint(out, orders.len() as u64);
-                orders.iter().for_each(|o| o.encode_to(out));
-            }
-            Self::Evidence(evidence) => {
-                out.push(3);
-                evidence.encode_to(out);
-            }
-        }
-    }
-}
-
-/// Takes a count that must lie within `1..=limit`.
-fn count(reader: &mut Reader<'_>, limit: usize, what: &'static str) -> Result<u32, DecodeError> {
-    let found = reader.varint(what)?;
-    match u32::try_from(found) {
-        Ok(0) => Err(DecodeError::Invalid(what)),
-        Ok(n) if n as usize <= limit => Ok(n),
-        _ => Err(DecodeError::OverLimit { what, limit, found }),
-    }
-}
-
-impl Decode for Body {
-    fn decode_from(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        match reader.byte("a body")? {
-            0 => {
-                let root = Id::decode_from(reader)?;
-                let readings = count(reader, BATCH_READINGS_MAX, "a batch's count")?;
-                let bytes = count(reader, BATCH_BYTES_MAX, "a batch's size")?;
-                let span_us = (reader.u64("a batch's span")?, reader.u64("a batch's span")?);
-                if span_us.0 > span_us.1 {
-                    return Err(DecodeError::Invalid("a batch's span"));
-                }
-                let blob = Id::decode_from(reader)?;
-                let mut shares = Vec::new();
-                for _ in 0..reader.length(SHARES_MAX, 33, "a message's shares")? {
-                    let wallet = PublicKey::decode_from(reader)?;
-                    shares.push(Share { wallet, count: count(reader, BATCH_READINGS_MAX, "a share")? });
-                }
-                Ok(Self::Readings { root, count: readings, bytes, span_us, blob, shares })
-            }
-            1 => Ok(Self::Data(reader.bytes(DATA_BYTES_MAX, "a data body")?.into())),
-            2 => {
-                let n = count(reader, ORDERS_MAX, "a message's orders")?;
-                Ok(Self::Orders((0..n).map(|_| Order::decode_from(reader)).collect::<Result<Vec<_>, _>>()?))
-            }
-            3 => Ok(Self::Evidence(Box::new(Evidence::decode_from(reader)?))),
-            tag => Err(DecodeError::UnknownTag { what: "a body", tag }),
-        }
-    }
-}
 
 /// A message before it is signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,10 +76,10 @@ impl Unsigned {
         Id(network.0)
     }
 
-    /// The encoding up to the signature, and where the sequence ends in it.
-    fn encode_unsigned(&self) -> (Vec<u8>, usize) {
+    /// The encoding up to the signature, and where in it the sequence ends and the votes stand.
+    fn encode_unsigned(&self) -> (Vec<u8>, Places) {
         let mut out = Vec::with_capacity(512);
-        out.push(VERSION);
+        out.push(version(&self.votes));
         out.extend_from_slice(self.network.tag());
         out.extend_from_slice(&self.subnet.to_be_bytes());
         self.issuer.encode_to(&mut out);
@@ -206,25 +88,27 @@ impl Unsigned {
         put_varint(&mut out, self.parents.len() as u64);
         self.parents.iter().for_each(|p| p.encode_to(&mut out));
         out.extend_from_slice(&self.issued_at_ms.to_be_bytes());
+        let votes_at = out.len();
         put_varint(&mut out, self.votes.len() as u64);
         self.votes.iter().for_each(|v| v.encode_to(&mut out));
+        let votes_end = out.len();
         self.body.encode_to(&mut out);
         out.extend_from_slice(&self.pow_nonce.to_be_bytes());
-        (out, rest_at)
+        (out, Places { rest_at, votes_at, votes_end })
     }
 
     /// Signs the message with its issuer's key.
     #[must_use]
     pub fn sign(self, key: &SecretKey) -> Message {
-        let (mut bytes, rest_at) = self.encode_unsigned();
-        let rest = Id::hash(&[bytes.get(rest_at..).unwrap_or_default()]);
-        let signed = signed_bytes(self.network.tag(), self.subnet, &self.issuer, self.sequence, &rest);
+        let (mut bytes, places) = self.encode_unsigned();
+        let rest = rest(&bytes, places, &self.votes);
+        let signed = signed_bytes(version(&self.votes), self.network.tag(), self.subnet, &self.issuer, self.sequence, &rest);
         let signature = key.sign(&namespace(&self.network), &signed);
         signature.encode_to(&mut bytes);
         let id = Id::hash(&[&bytes]);
         let Self { network, subnet, issuer, sequence, parents, issued_at_ms, votes, body, pow_nonce } = self;
         let network_tag = *network.tag();
-        Message { id, network_tag, subnet, issuer, sequence, parents, issued_at_ms, votes, body, pow_nonce, signature, bytes, rest_at }
+        Message { id, network_tag, subnet, issuer, sequence, parents, issued_at_ms, votes, body, pow_nonce, signature, bytes, places }
     }
 }
 
@@ -234,6 +118,47 @@ impl NetworkId {
     pub fn tag(&self) -> &[u8; 8] {
         self.0.first_chunk().unwrap_or(&[0; 8])
     }
+}
+
+/// Where the parts of a message's encoding are that its signature takes apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Places {
+    /// Where the sequence ends.
+    rest_at: usize,
+    /// Where the list of votes begins,
+    votes_at: usize,
+    /// and ends.
+    votes_end: usize,
+}
+
+/// The version of a message with these votes.
+const fn version(votes: &[Id]) -> u8 {
+    if votes.is_empty() { VERSION } else { VOTING_VERSION }
+}
+
+/// The leaf of a vote in the tree over a message's votes.
+pub(crate) fn vote_leaf(request: &Id) -> Id {
+    merkle::leaf(&request.0)
+}
+
+/// What the head of a message with votes has as its rest.
+pub(crate) fn rest_of_votes(root: &Id, content: &Id) -> Id {
+    Id::hash(&[REST_DOMAIN, &root.0, &content.0])
+}
+
+/// The hash of a message's content without its votes; `bytes` is the encoding up to the signature.
+fn content(bytes: &[u8], places: Places) -> Id {
+    let before = bytes.get(places.rest_at..places.votes_at).unwrap_or_default();
+    Id::hash(&[before, bytes.get(places.votes_end..).unwrap_or_default()])
+}
+
+/// What stands in a message's head for all between sequence and signature.
+fn rest(bytes: &[u8], places: Places, votes: &[Id]) -> Id {
+    if votes.is_empty() {
+        return Id::hash(&[bytes.get(places.rest_at..).unwrap_or_default()]);
+    }
+    let leaves: Vec<Id> = votes.iter().map(vote_leaf).collect();
+    rest_of_votes(&merkle::root(&leaves), &content(bytes, places))
 }
 
 /// The namespace under which the messages of a network are signed.
@@ -266,8 +191,7 @@ pub struct Message {
     /// The issuer's signature.
     pub signature: Signature,
     bytes: Vec<u8>,
-    /// Where the sequence ends in `bytes`.
-    rest_at: usize,
+    places: Places,
 }
 
 impl Message {
@@ -289,13 +213,24 @@ impl Message {
         self.parents.first()
     }
 
+    /// The encoding up to the signature.
+    fn before_signature(&self) -> &[u8] {
+        let end = self.bytes.len().saturating_sub(SIGNATURE_BYTES);
+        self.bytes.get(..end).unwrap_or_default()
+    }
+
+    /// The hash of everything between sequence and signature but the votes.
+    #[must_use]
+    pub fn content(&self) -> Id {
+        content(self.before_signature(), self.places)
+    }
+
     /// What the issuer signed, with the signature. Hashes the message's content.
     #[must_use]
     pub fn head(&self) -> Head {
-        let end = self.bytes.len().saturating_sub(SIGNATURE_BYTES);
-        let rest = Id::hash(&[self.bytes.get(self.rest_at..end).unwrap_or_default()]);
+        let rest = rest(self.before_signature(), self.places, &self.votes);
         let Self { network_tag, subnet, issuer, sequence, signature, .. } = *self;
-        Head { network_tag, subnet, issuer, sequence, rest, signature }
+        Head { version: version(&self.votes), network_tag, subnet, issuer, sequence, rest, signature }
     }
 
     /// The bytes that are signed under [`namespace`]: what a batch verification needs beside it.
@@ -333,7 +268,10 @@ impl Encode for Message {
 impl Decode for Message {
     fn decode_from(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let start = reader.clone();
-        reader.version(VERSION, "a message's version")?;
+        let stated = match reader.byte("a message's version")? {
+            stated @ (VERSION | VOTING_VERSION) => stated,
+            tag => return Err(DecodeError::UnknownTag { what: "a message's version", tag }),
+        };
         let network_tag = reader.array("a network tag")?;
         let subnet = reader.u16("a subnet")?;
         let issuer = PublicKey::decode_from(reader)?;
@@ -345,16 +283,22 @@ impl Decode for Message {
             return Err(DecodeError::NonCanonical("a message's parents"));
         }
         let issued_at_ms = reader.u64("a message's time")?;
+        let votes_at = start.remaining() - reader.remaining();
         let votes = ids(reader, VOTES_MAX, "a message's votes")?;
-        if !votes.is_sorted_by(|a, b| a < b) {
+        let votes_end = start.remaining() - reader.remaining();
+        if !votes.is_sorted_by(|a, b| a < b) || version(&votes) != stated {
             return Err(DecodeError::NonCanonical("a message's votes"));
         }
         let body = Body::decode_from(reader)?;
+        if matches!(body, Body::Certificates(_)) && !votes.is_empty() {
+            return Err(DecodeError::Invalid("a message's votes"));
+        }
         let pow_nonce = reader.u64("a proof of work")?;
         let signature = Signature::decode_from(reader)?;
         let bytes = { start }.take_used(reader)?.to_vec();
         let id = Id::hash(&[&bytes]);
-        Ok(Self { id, network_tag, subnet, issuer, sequence, parents, issued_at_ms, votes, body, pow_nonce, signature, bytes, rest_at })
+        let places = Places { rest_at, votes_at, votes_end };
+        Ok(Self { id, network_tag, subnet, issuer, sequence, parents, issued_at_ms, votes, body, pow_nonce, signature, bytes, places })
     }
 }
 

@@ -12,6 +12,9 @@
 //!         7 RotateDevice:   device | credential
 //!         8 DescribeDevice: device | thing [32]?
 //!         9 RevokeDevice:   device
+//!        10 Fund:       amount
+//!        11 Service:    name | terms?                       (service.rs)
+//!        12 Settle:     request [32] | outcome u8
 //! device: site | ID      credential: key [32] | possession [64]      (device.rs)
 //! ```
 //! - The signature is the wallet's, over everything before it, under `"wattle/order/v1/" ‖ network id`.
@@ -27,6 +30,7 @@ use crate::address::Address;
 use crate::codec::{Decode, DecodeError, Encode, Reader, put_varint};
 use crate::device::{Credential, DeviceName, Role, gateways, put_gateways};
 use crate::keys::{Id, NetworkId, PublicKey, SecretKey, Signature};
+use crate::service::{Outcome, Terms};
 use crate::topic::Name;
 use alloc::vec::Vec;
 
@@ -104,6 +108,25 @@ pub enum Action {
         /// The device.
         device: DeviceName,
     },
+    /// Moves balance of the wallet into its purse, where requests spend it.
+    Fund {
+        /// How much.
+        amount: u64,
+    },
+    /// Offers a service, says something else about it, or closes it.
+    Service {
+        /// What the wallet calls it.
+        name: Name,
+        /// What it does and costs; none closes it.
+        terms: Option<Terms>,
+    },
+    /// Ends a purchase.
+    Settle {
+        /// The request that made it.
+        purchase: Id,
+        /// How it ends.
+        outcome: Outcome,
+    },
 }
 
 impl Encode for Action {
@@ -161,6 +184,20 @@ impl Encode for Action {
                 out.push(9);
                 device.encode_to(out);
             }
+            Self::Fund { amount } => {
+                out.push(10);
+                put_varint(out, *amount);
+            }
+            Self::Service { name, terms } => {
+                out.push(11);
+                name.encode_to(out);
+                put_option(out, terms.as_ref());
+            }
+            Self::Settle { purchase, outcome } => {
+                out.push(12);
+                purchase.encode_to(out);
+                outcome.encode_to(out);
+            }
         }
     }
 }
@@ -211,6 +248,9 @@ impl Decode for Action {
                 Ok(Self::DescribeDevice { device: DeviceName::decode_from(reader)?, thing: option(reader, "a Thing Description's hash")? })
             }
             9 => Ok(Self::RevokeDevice { device: DeviceName::decode_from(reader)? }),
+            10 => Ok(Self::Fund { amount: amount(reader)? }),
+            11 => Ok(Self::Service { name: Name::decode_from(reader)?, terms: option(reader, "a service's terms")? }),
+            12 => Ok(Self::Settle { purchase: Id::decode_from(reader)?, outcome: Outcome::decode_from(reader)? }),
             tag => Err(DecodeError::UnknownTag { what: "an order's action", tag }),
         }
     }

@@ -9,6 +9,7 @@
 //! | `root/cache/<site>/pending` | cache | ledger node |
 //! | `root/fog/<site>/rejected` | fog processor | operators (ours) |
 //! | `root/device/<site>/<ID>/request` | device | ledger node (ours) |
+//! | `root/device/<site>/<ID>/report` | device | ledger node (ours) |
 //! | `root/node/<site>/<ID>/requested` | ledger node | that device (ours) |
 //! | `root/node/<site>/<ID>/confirmed` | ledger node | that device (ours) |
 //!
@@ -258,6 +259,8 @@ pub enum Topic {
     Request(DeviceName),
     /// `root/node/<site>/<ID>/requested`: what became of it.
     Requested(DeviceName),
+    /// `root/device/<site>/<ID>/report`: what became of a command that somebody paid for.
+    Report(DeviceName),
     /// `root/node/<site>/<ID>/confirmed`: which of the device's readings are on the ledger.
     Confirmed(DeviceName),
 }
@@ -268,7 +271,7 @@ impl Topic {
     pub fn publisher(&self) -> Option<DeviceName> {
         match self {
             Self::Device(x) => Some(DeviceName::of(x)),
-            Self::Request(device) => Some(device.clone()),
+            Self::Request(device) | Self::Report(device) => Some(device.clone()),
             _ => None,
         }
     }
@@ -284,6 +287,7 @@ impl fmt::Display for Topic {
             Self::Active(site) => write!(f, "root/node/{site}/active"),
             Self::Pending(site) => write!(f, "root/cache/{site}/pending"),
             Self::Request(device) => write!(f, "root/device/{device}/request"),
+            Self::Report(device) => write!(f, "root/device/{device}/report"),
             Self::Requested(device) => write!(f, "root/node/{device}/requested"),
             Self::Confirmed(device) => write!(f, "root/node/{device}/confirmed"),
         }
@@ -298,8 +302,9 @@ impl FromStr for Topic {
         let (area, rest) = rest.split_once('/').ok_or(TopicError::Shape)?;
         let device = |text: &str| text.parse::<DeviceName>().map_err(TopicError::Device);
         match (area, rest.rsplit_once('/')) {
-            // `request` may also be a data type; then the level before it is a direction
+            // `request` and `report` may also be data types; then the level before it is a direction
             ("device", Some((name, "request"))) if rest.parse::<DeviceTopic>().is_err() => device(name).map(Self::Request),
+            ("device", Some((name, "report"))) if rest.parse::<DeviceTopic>().is_err() => device(name).map(Self::Report),
             ("device", _) => rest.parse().map(Self::Device),
             // `rejected` may also be a data type; then the level before it is a direction
             ("fog", Some((name, "rejected"))) if rest.parse::<DeviceTopic>().is_err() => site(name).map(Self::Rejected),

@@ -85,7 +85,8 @@ fn body() -> impl Strategy<Value = Body> {
         readings,
         vec(any::<u8>(), 0..100).prop_map(Body::Data),
         vec(order(), 1..=16).prop_map(Body::Orders),
-        evidence().prop_map(|evidence| Body::Evidence(Box::new(evidence)))
+        evidence().prop_map(|evidence| Body::Evidence(Box::new(evidence))),
+        any::<u64>().prop_map(|epoch| Body::EndOfEpoch { epoch }),
     ]
 }
 
@@ -128,8 +129,16 @@ fn envelope() -> impl Strategy<Value = SignedReading> {
 }
 
 fn head() -> impl Strategy<Value = Head> {
-    (any::<[u8; 8]>(), any::<u16>(), public_key(), any::<u64>(), id(), signature()).prop_map(
-        |(network_tag, subnet, issuer, sequence, rest, signature)| Head { network_tag, subnet, issuer, sequence, rest, signature },
+    (2u8..=3, any::<[u8; 8]>(), any::<u16>(), public_key(), any::<u64>(), id(), signature()).prop_map(
+        |(version, network_tag, subnet, issuer, sequence, rest, signature)| Head {
+            version,
+            network_tag,
+            subnet,
+            issuer,
+            sequence,
+            rest,
+            signature,
+        },
     )
 }
 
@@ -263,7 +272,21 @@ proptest! {
         let (signed, bytes) = (head.signed(), message.bytes());
         let up_to_sequence = signed.len() - 32;
         prop_assert_eq!(&signed[..up_to_sequence], &bytes[..up_to_sequence]);
-        prop_assert_eq!(&signed[up_to_sequence..], &Id::hash(&[&bytes[up_to_sequence..bytes.len() - 64]]).0[..]);
+        let rest = &bytes[up_to_sequence..bytes.len() - 64];
+        let expected = match decoded.votes.as_slice() {
+            [] => Id::hash(&[rest]),
+            // WAL-12: the votes by their root, and the rest without them
+            votes => {
+                let before = 1 + 32 * decoded.parents.len() + 8;
+                let mut listed = Vec::new();
+                put_varint(&mut listed, votes.len() as u64);
+                let after = before + listed.len() + 32 * votes.len();
+                let content = Id::hash(&[&rest[..before], &rest[after..]]);
+                let leaves: Vec<Id> = votes.iter().map(|id| Id::hash(&[&[0], &id.0])).collect();
+                Id::hash(&[b"wattle/message/v3", &protocol::merkle::root(&leaves).0, &content.0])
+            }
+        };
+        prop_assert_eq!(&signed[up_to_sequence..], &expected.0[..]);
     }
 
     #[test]
@@ -334,7 +357,7 @@ proptest! {
         let all = [
             Topic::Device(topic.clone()), Topic::Fog(topic), Topic::Rejected(site.clone()),
             Topic::Tangle(site.clone()), Topic::Active(site.clone()), Topic::Pending(site),
-            Topic::Requested(device.clone()), Topic::Confirmed(device),
+            Topic::Requested(device.clone()), Topic::Report(device.clone()), Topic::Confirmed(device),
         ];
         for topic in all {
             prop_assert_eq!(topic.to_string().parse::<Topic>().unwrap(), topic);
@@ -348,6 +371,18 @@ proptest! {
         prop_assert_eq!(NetworkId(bytes).to_string().parse::<NetworkId>().unwrap(), NetworkId(bytes));
         prop_assert_eq!(signature.to_string().parse::<Signature>().unwrap(), signature);
     }
+}
+
+/// SRV-8: also where the word is a data type, or the site has several levels.
+#[test]
+fn reports_have_a_topic_of_their_own() {
+    let read = |text: &str| text.parse::<Topic>().unwrap();
+    let report = read("root/device/z1/espresso/report");
+    assert_eq!(report, Topic::Report("z1/espresso".parse().unwrap()));
+    assert_eq!(report.publisher().unwrap().to_string(), "z1/espresso");
+    assert!(matches!(read("root/device/z1/espresso/act/report"), Topic::Device(_)));
+    assert_eq!(read("root/device/a/z1/espresso/report"), Topic::Report("a/z1/espresso".parse().unwrap()));
+    assert!("root/device/report".parse::<Topic>().is_err());
 }
 
 #[test]
@@ -372,7 +407,7 @@ fn values_may_stand_one_after_another() {
 mod json {
     use super::*;
     use protocol::receipt::{Anchor, Receipt};
-    use protocol::{Committee, Genesis, Validator};
+    use protocol::{Committee, Genesis, Validator, WalletParameters};
 
     fn genesis() -> impl Strategy<Value = Genesis> {
         let validator =
@@ -385,7 +420,9 @@ mod json {
             let (validators, stakes): (Vec<_>, Vec<u64>) = members.into_iter().unzip();
             let (name, subnet, created_ms, parameters) = head;
             let committee = Committee::new(validators).unwrap();
-            Genesis { name, subnet, created_ms, parameters, committee, stakes, wallets: wallets.into_iter().collect() }
+            let wallet_parameters = WalletParameters { threshold_percent: 67 + (subnet % 34) as u8, ..WalletParameters::default() };
+            let wallets = wallets.into_iter().collect();
+            Genesis { name, subnet, created_ms, parameters, committee, stakes, wallets, wallet_parameters }
         })
     }
 

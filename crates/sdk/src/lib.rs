@@ -8,9 +8,11 @@
 extern crate alloc;
 
 mod signer;
+mod wallet;
 
 pub use protocol;
 pub use protocol::SignedReading;
 /// MQTT-SN 1.2: the messages a device exchanges with a gateway.
 pub use protocol::sn;
 pub use signer::{SignError, Signer, request_to_json, to_json};
+pub use wallet::{Position, SpendError, Spender, WINDOW_MS};

@@ -12,7 +12,7 @@ use protocol::receipt::Anchor;
 use protocol::{
     Action, Ballot, Batch, Body, Committee, Credential, DeviceName, Encode, Evidence, Finalization, Genesis, Handover, Id, Message,
     Milestone, Name, Order, Parameters, Phase, PublicKey, Reading, Receipt, Role, SecretKey, Share, SignedReading, Unsigned, Validator,
-    Value, Vote,
+    Value, Vote, WalletParameters,
 };
 
 /// Readings in [`batch`]; the receipt is of the one at [`LEAF`].
@@ -59,7 +59,16 @@ pub(crate) fn genesis_named(network: &str) -> Genesis {
     wallets.sort();
     let parameters = Parameters { epoch_milestones: EPOCH_MILESTONES, ..Parameters::default() };
     let stakes = vec![1_000, 2_000, 3_000, 4_000];
-    Genesis { name: name(network), subnet: SUBNET, created_ms: 1_749_999_999_000, parameters, committee, stakes, wallets }
+    Genesis {
+        name: name(network),
+        subnet: SUBNET,
+        created_ms: 1_749_999_999_000,
+        parameters,
+        committee,
+        stakes,
+        wallets,
+        wallet_parameters: WalletParameters::default(),
+    }
 }
 
 fn reading(topic: &str, after_us: u64, sequence: Option<u64>, unit: Option<&str>, value: Value) -> Reading {
