@@ -7,7 +7,6 @@ Run it again when a format changed. Files named found-* are kept: they are input
 of the decoders are those of fuzz/src/decode.rs; the layouts of dag_model, ledger_model, verify_receipt and mqtt_sn those of
 their files in fuzz/src.
 """
-import hashlib
 import json
 import random
 import re
@@ -23,7 +22,8 @@ FILE_BYTES_MAX = 4096
  ACCOUNT, TOTALS, RECEIPT_JSON, GENESIS_JSON, TOPIC_TEXT, DEVICE_TOPIC_TEXT, NAME_TEXT, READING_NAME_TEXT, ID_TEXT,
  PUBLIC_KEY_TEXT, SIGNATURE_TEXT, NETWORK_ID_TEXT, HEAD, ORDER, EVIDENCE, PARAMETERS, HANDOVER, ADDRESS, WALLET, VALIDATOR,
  CANDIDATES, EPOCH, DELEGATION, UNBONDING, VOID_IDS, ENVELOPE, DEVICE_NAME, CREDENTIAL, SITE, DEVICE, DEVICE_KEY, DEVICE_NAME_TEXT,
- THING, DEVICE_REQUEST, RECORD) = range(48)
+ THING, DEVICE_REQUEST, RECORD, REQUEST, CERTIFICATE, REJECTION, TERMS, WALLET_PARAMETERS, PURSE, COINS, TALLY, EARNINGS, SERVICE,
+ PURCHASE, FAREWELLS) = range(60)
 RETAINED_FULL = struct.pack(">Q", 1 << 63)
 
 
@@ -39,15 +39,6 @@ def name(text):
     """A name's encoding."""
     data = text.encode()
     return bytes([len(data)]) + data
-
-
-def head(message):
-    """The head of a message's encoding: what lies between sequence and signature is replaced by its hash."""
-    at = 43
-    while message[at] & 0x80:
-        at += 1
-    at += 1
-    return message[:at] + hashlib.sha256(message[at:-64]).digest() + message[-64:]
 
 
 def decode_seeds(vectors):
@@ -99,7 +90,8 @@ def decode_seeds(vectors):
     add("public-key-text", PUBLIC_KEY_TEXT, json.loads(vectors["genesis"]["json"])["committee"][0]["key"])
     add("signature-text", SIGNATURE_TEXT, bytes(range(64)).hex())
     add("network-id-text", NETWORK_ID_TEXT, vectors["genesis"]["network"])
-    add("head", HEAD, head(bytes.fromhex(vectors["messages"][0]["bytes"])))
+    for n, message in enumerate(vectors["messages"]):
+        add(f"head-{n}", HEAD, bytes.fromhex(message["head"]))
     for part, decoder in (("orders", ORDER), ("evidence", EVIDENCE)):
         for n, entry in enumerate(vectors[part]):
             from_hex(f"{part}-{n}", decoder, entry)
@@ -150,6 +142,29 @@ def decode_seeds(vectors):
     add("unbonding", UNBONDING, b"\x02\x07\x64" + RETAINED_FULL + b"\x08\xe8\x07" + RETAINED_FULL)
     add("void-ids", VOID_IDS, b"\x02" + bytes(32) + bytes(range(32)))
     add("refused-void-ids-none", VOID_IDS, b"\x00")
+    spending = json.loads((VECTORS / "wallet-v1.json").read_text())
+    for n, entry in enumerate(spending["requests"]):
+        from_hex(f"request-{n}", REQUEST, entry)
+    request = bytes.fromhex(spending["requests"][0]["bytes"])
+    add("body-requests", BODY, b"\x04\x01" + request)
+    add("body-certificates", BODY, b"\x05\x01" + bytes.fromhex(spending["certificate"]))
+    add("body-end-of-epoch", BODY, b"\x06\xac\x02")
+    from_hex("message-with-votes", MESSAGE, spending["messages"][0])
+    add("refused-message-with-votes-of-version-2", MESSAGE, b"\x02" + bytes.fromhex(spending["messages"][0]["bytes"])[1:])
+    add("head-with-votes", HEAD, bytes.fromhex(spending["messages"][0]["head"]))
+    add("certificate", CERTIFICATE, bytes.fromhex(spending["certificate"]))
+    add("rejection", REJECTION, bytes.fromhex(spending["rejection"]))
+    add("terms", TERMS, bytes.fromhex(spending["terms"]))
+    add("wallet-parameters", WALLET_PARAMETERS, bytes.fromhex(spending["wallet_parameters"]))
+    add("refused-wallet-parameters-threshold", WALLET_PARAMETERS, b"\x42" + bytes.fromhex(spending["wallet_parameters"])[1:])
+    add("purse", PURSE, b"\xac\x02" + bytes(range(32)) + b"\xe8\x07")
+    add("coins", COINS, b"\xe8\x07\x00\x05\xac\x02\x01")
+    add("tally", TALLY, bytes(15) + b"\x03" + request)
+    add("earnings", EARNINGS, b"\x05\xac\x02\x02\x01" + bytes(range(32)))
+    add("service", SERVICE, bytes(range(32)) + b"\x01" + name("espresso") + bytes.fromhex(spending["terms"]))
+    add("purchase", PURCHASE, bytes(range(64)) + b"\xac\x02" + struct.pack(">Q", 1_750_000_000_000) + b"\x01")
+    add("refused-purchase-silence", PURCHASE, bytes(range(64)) + b"\xac\x02" + struct.pack(">Q", 1_750_000_000_000) + b"\x02")
+    add("farewells", FAREWELLS, b"\x05" + bytes(15) + b"\x07")
     add("refused-void-ids-twice", VOID_IDS, b"\x02" + bytes(range(32)) * 2)
     return seeds
 
@@ -255,7 +270,8 @@ def dag_seeds():
 
 def ledger_seeds():
     """Operations: 0 to 4 the next message of an issuer, 5 and 6 one with any sequence (void if it is not the next), 7 commits. A message's number
-    modulo 5 says what it carries: 0 data, 1 an order, 2 (modulo 25) evidence, else readings."""
+    modulo 5 says what it carries: 0 data, 1 an order, 2 by turns (modulo 25) evidence, requests, certificates, an end of the epoch, votes; else
+    readings, 3 (modulo 25) with shares."""
     def following(issuer, number):
         return bytes([0, issuer]) + struct.pack(">H", number)
 
@@ -266,15 +282,53 @@ def ledger_seeds():
         return bytes([5, issuer, 255]) + struct.pack(">QH", sequence, number)
 
     def ordering(issuer, wallet, validator, action, amount):
-        """A message with an order; actions are register, retire, delegate, undelegate, withdraw."""
+        """A message with an order; actions are register, retire, delegate, undelegate, withdraw, fund, service, settle."""
         return following(issuer, 1) + bytes([wallet, validator, 200, 10]) + struct.pack(">H", amount) + bytes([action])
 
     def accusing(issuer, offender, sequence, other):
         """A message with evidence."""
         return following(issuer, 2) + bytes([offender, sequence, other])
 
+    def requesting(issuer, wallet, other, at, price, operation, voted=0):
+        """A message with a request; operations are transfer (0, 1), buy, redeem. `at`: 0 the purse's State, 128 the one after its last request."""
+        return following(issuer, 7) + bytes([0, wallet, other, at, 10]) + struct.pack(">H", price) + bytes([operation, 0, voted])
+
+    def certifying(issuer, which, members, kept=200):
+        """A message with a certificate of a request so far."""
+        return following(issuer, 12) + bytes([which, members, kept])
+
+    def voting(issuer, *which):
+        """A message with votes for requests so far."""
+        return following(issuer, 22) + bytes([len(which) - 1, *which])
+
+    def ending(issuer):
+        """The end of the epoch."""
+        return following(issuer, 17) + b"\x00"
+
+    def sharing(issuer, readings, wallet, shares, root):
+        """A message with readings that pay a wallet."""
+        return following(issuer, 3) + bytes([readings, wallet, shares, root])
+
+    def offering(issuer, wallet, price):
+        """A service."""
+        return ordering(issuer, wallet, 0, 6, price) + b"\x00"
+
+    def settling(issuer, wallet, which, outcome):
+        """The end of a purchase: delivered, failed, due."""
+        return ordering(issuer, wallet, 0, 7, 1) + bytes([which, outcome])
+
     commit = b"\x07"
+    fund = ordering(0, 1, 0, 5, 3)
+    chain = b"".join(requesting(1, 1, 2, at, 5, 0) for at in (0, 128, 128))
     return {
+        "spend": fund + commit + requesting(0, 1, 2, 0, 9, 0, 200) + voting(1, 0) + voting(2, 0) + voting(3, 0) + voting(1, 0),
+        "spend-chain": fund + chain + certifying(0, 2, 15) + commit + certifying(0, 1, 7) + voting(1, 0) + voting(2, 0) + commit + voting(3, 0),
+        "spend-twice": fund + requesting(0, 1, 2, 0, 9, 0) + requesting(1, 1, 3, 0, 8, 0) + b"".join(voting(n, 0, 1) for n in range(4)),
+        "spend-forged": fund + requesting(0, 1, 2, 0, 9, 0) + certifying(0, 0, 3) + certifying(0, 0, 15, 0) + certifying(0, 0, 15) + certifying(0, 0, 15),
+        "buy": fund + offering(0, 2, 4) + requesting(0, 1, 2, 0, 124, 2) + certifying(3, 0, 14) + settling(0, 1, 0, 0) + settling(0, 2, 0, 0) + commit,
+        "redeem": fund + requesting(0, 1, 2, 0, 1, 3) + certifying(3, 0, 14) + requesting(0, 1, 2, 0, 2, 3) + certifying(3, 1, 14),
+        "end-of-epoch": fund + requesting(0, 1, 2, 0, 9, 0) + voting(1, 0) + ending(2) + ending(2) + voting(2, 0) + voting(3, 0) + commit + voting(0, 0),
+        "shares": sharing(0, 9, 1, 4, 1) + sharing(0, 9, 1, 4, 1) + sharing(0, 9, 1, 40, 2) + commit + sharing(1, 200, 2, 100, 1),
         "stake": ordering(0, 1, 2, 3, 3) + ordering(1, 1, 2, 4, 0) + ordering(2, 1, 3, 2, 1) + commit + ordering(0, 2, 2, 1, 0) + ordering(1, 2, 2, 0, 0),
         "slash": accusing(0, 1, 9, 1) + commit + accusing(2, 1, 9, 2) + accusing(2, 3, 9, 0) + ordering(0, 1, 1, 3, 5),
         "one": following(0, 1),

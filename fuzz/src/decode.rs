@@ -1,12 +1,16 @@
 //! Every decoder of bytes and text from strangers.
 
-use ledger::{Account, Candidates, Delegation, Device, DeviceKey, Epoch, Site, Totals, Unbonding, VoidIds, Wallet};
+use ledger::{
+    Account, Candidates, Coins, Delegation, Device, DeviceKey, Earnings, Epoch, Farewells, Purchase, Purse, Service, Site, Tally, Totals,
+    Unbonding, VoidIds, Wallet,
+};
 use protocol::exchange::{Record, RecordsWriter, records};
 use protocol::json::GenesisError;
+use protocol::limits::{CERTIFICATES_BYTES_MAX, WALLET_REQUEST_BYTES_MAX};
 use protocol::{
-    Address, Batch, Body, Credential, Decode, DecodeError, DeviceName, DeviceRequest, DeviceTopic, Encode, Evidence, Finalization, Genesis,
-    Handover, Head, Id, Message, MessageError, Milestone, Name, NetworkId, Order, Parameters, PublicKey, Reading, ReadingName, Receipt,
-    SecretKey, Signature, SignedReading, Topic, Unsigned, Value,
+    Address, Batch, Body, Certificate, Credential, Decode, DecodeError, DeviceName, DeviceRequest, DeviceTopic, Encode, Evidence,
+    Finalization, Genesis, Handover, Head, Id, Message, MessageError, Milestone, Name, NetworkId, Order, Parameters, PublicKey, Reading,
+    ReadingName, Receipt, Rejection, Request, SecretKey, Signature, SignedReading, Terms, Topic, Unsigned, Value, WalletParameters,
 };
 use std::fmt::Display;
 use std::str::FromStr;
@@ -69,6 +73,18 @@ pub fn decode(data: &[u8]) -> bool {
         45 => thing(input),
         46 => canonical::<DeviceRequest>(input).is_some_and(|request| check_request(&request)),
         47 => canonical::<Record>(input).is_some_and(|record| check_record(&record)),
+        48 => canonical::<Request>(input).is_some_and(|request| check_spending(&request)),
+        49 => canonical::<Certificate>(input).is_some_and(|certificate| check_certificate(&certificate)),
+        50 => canonical::<Rejection>(input).is_some_and(|rejection| !rejection.reason.to_string().is_empty()),
+        51 => canonical::<Terms>(input).is_some(),
+        52 => canonical::<WalletParameters>(input).is_some(),
+        53 => canonical::<Purse>(input).is_some(),
+        54 => canonical::<Coins>(input).is_some(),
+        55 => canonical::<Tally>(input).is_some(),
+        56 => canonical::<Earnings>(input).is_some(),
+        57 => canonical::<Service>(input).is_some(),
+        58 => canonical::<Purchase>(input).is_some(),
+        59 => canonical::<Farewells>(input).is_some(),
         _ => false,
     }
 }
@@ -173,6 +189,29 @@ fn check_request(request: &DeviceRequest) -> bool {
     assert_eq!(other.slot(), request.slot());
     assert_eq!(other.id() == request.id(), other == *request);
     check_text(&request.to)
+}
+
+/// A request is named by all but its signature, and so is the State that it leads to.
+fn check_spending(request: &Request) -> bool {
+    let again = Request { signature: Signature([1; 64]), ..request.clone() };
+    assert_eq!(again.id(), request.id());
+    assert_eq!(again.next_state(), request.next_state());
+    let other = Request { nonce: !request.nonce, ..request.clone() };
+    assert_ne!(other.id(), request.id());
+    assert!(request.encode().len() <= WALLET_REQUEST_BYTES_MAX && request.work() <= 64);
+    true
+}
+
+/// A certificate is of no committee of strangers, and has a bit for each vote.
+fn check_certificate(certificate: &Certificate) -> bool {
+    let network = NetworkId([7; 32]);
+    let strangers: Vec<PublicKey> = (1..=4u8).map(|n| SecretKey::from_seed(&[n; 32]).public_key()).collect();
+    let why = certificate.verify_keys(&network, 0, &strangers, 67).expect_err("nobody signed it");
+    assert!(!why.to_string().is_empty());
+    let distinct = certificate.votes.iter().filter(|vote| vote.voter < 128).count();
+    assert_eq!(certificate.voters().count_ones() as usize, distinct);
+    assert!(certificate.encode().len() <= CERTIFICATES_BYTES_MAX);
+    true
 }
 
 /// Any record has room in a body, and is read back from it.

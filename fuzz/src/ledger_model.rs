@@ -1,13 +1,16 @@
-//! The state machine of the ledger against sums: messages, readings and money; and void messages against a plain list.
+//! The state machine of the ledger against sums: messages, readings, money and what purses spend; and void messages against a
+//! plain list.
 
 use crate::draw::Draw;
 use ledger::{
-    ApplyError, Key, MemoryStore, Overlay, Rules, StateStore, apply, genesis_state, is_void, read_account, read_totals, read_validator,
-    read_wallet, remember, touched,
+    ApplyError, Key, MemoryStore, Overlay, Rules, StateStore, apply, apply_with_effects, following, genesis_state, is_void, read_account,
+    read_coins, read_purchase, read_purse, read_totals, read_validator, read_wallet, remember, touched,
 };
 use protocol::limits::{BATCH_BYTES_MAX, BATCH_READINGS_MAX};
+use protocol::service::service_id;
 use protocol::{
-    Action, Body, Committee, Evidence, Genesis, Id, Message, Name, NetworkId, Order, PublicKey, SecretKey, Unsigned, Validator,
+    Action, Body, CastVote, Certificate, Committee, Draft, Evidence, Genesis, Id, Message, Name, NetworkId, Operation, Order, Outcome,
+    PublicKey, Request, SecretKey, ServiceKind, Share, Silence, Terms, UNITS_PER_COIN, Unsigned, Validator,
 };
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -34,7 +37,8 @@ fn genesis() -> &'static (Genesis, NetworkId) {
             .map(|(n, key)| Validator { key: key.public_key(), name: Name::new(&format!("v{n}")).expect("a name") })
             .collect();
         members.sort_by_key(|v| v.key);
-        let genesis = Genesis::plain(Name::new("fuzz").expect("a name"), 0, 1, Committee::new(members).expect("a committee"));
+        let mut genesis = Genesis::plain(Name::new("fuzz").expect("a name"), 0, 1, Committee::new(members).expect("a committee"));
+        genesis.wallet_parameters.difficulty = 0;
         let network = genesis.network();
         (genesis, network)
     })
@@ -42,7 +46,15 @@ fn genesis() -> &'static (Genesis, NetworkId) {
 
 fn rules() -> Rules<'static> {
     let (genesis, network) = genesis();
-    Rules { network, subnet: genesis.subnet, epoch: EPOCH, height: 1, parameters: &genesis.parameters }
+    Rules {
+        network,
+        subnet: genesis.subnet,
+        epoch: EPOCH,
+        height: 1,
+        time_ms: 1,
+        parameters: &genesis.parameters,
+        wallets: &genesis.wallet_parameters,
+    }
 }
 
 fn founded() -> MemoryStore {
@@ -51,7 +63,16 @@ fn founded() -> MemoryStore {
 
 /// What the state must hold: all that counted, in order; and what did not, with how many had counted before.
 #[derive(Default)]
-struct Model(Vec<Message>, Vec<(usize, Message)>);
+struct Model(Vec<Message>, Vec<(usize, Message)>, Spent);
+
+/// What wallets signed, and how it went.
+#[derive(Default)]
+struct Spent {
+    /// Every request so far, whether or not anybody carries it.
+    signed: Vec<Request>,
+    /// What was executed, by wallet and number.
+    executed: BTreeMap<(PublicKey, u64), Id>,
+}
 
 impl Model {
     fn of(&self, issuer: PublicKey) -> impl Iterator<Item = &Message> {
@@ -65,8 +86,35 @@ impl Model {
         beyond.map(|m| (m.id(), m.sequence)).collect()
     }
 
+    /// Each purse moved on by what was executed and nothing else, and no sub-unit is made or lost.
+    fn check_purses(&self, state: &impl StateStore) {
+        let mut circulating = 0;
+        for key in keys() {
+            let key = key.public_key();
+            let purse = read_purse(state, key).expect("what was written can be read");
+            let mut at = protocol::request::first_state(&genesis().1, &key);
+            let executed: Vec<Id> = self.2.executed.range((key, 0)..=(key, u64::MAX)).map(|(_, id)| *id).collect();
+            for id in &executed {
+                at = protocol::request::next_state(&at, id);
+            }
+            let found = purse.as_ref().map_or((0, protocol::request::first_state(&genesis().1, &key)), |p| (p.number, p.state));
+            assert_eq!(found, (executed.len() as u64, at), "a purse moved on by something else than was executed");
+            circulating += purse.map_or(0, |p| u128::from(p.balance));
+        }
+        for request in &self.2.signed {
+            let held = read_purchase(state, request.id()).expect("what was written can be read");
+            circulating += held.map_or(0, |p| u128::from(p.price));
+        }
+        let coins = read_coins(state).expect("what was written can be read");
+        let (funded, redeemed) = (u128::from(coins.funded), u128::from(coins.redeemed));
+        let units = u128::from(UNITS_PER_COIN);
+        assert_eq!(circulating, u128::from(coins.circulating), "sub-units were made or lost");
+        assert_eq!(circulating + redeemed * units, funded * units + u128::from(coins.minted), "sub-units came from nowhere");
+    }
+
     /// Every account and the totals are what the messages give, and no coin is made or lost.
     fn check(&self, state: &impl StateStore) {
+        self.check_purses(state);
         let (mut messages, mut readings_sum, mut coins) = (0, 0, 0);
         for key in keys() {
             let key = key.public_key();
@@ -90,7 +138,8 @@ impl Model {
         assert_eq!((totals.messages, totals.readings), (messages, readings_sum));
         assert_eq!((messages, readings_sum), (self.0.len() as u64, readings(self.0.iter())));
         assert_eq!(Some(totals.supply), genesis().0.supply());
-        assert_eq!(totals.supply, coins + totals.burned, "coins were made or lost");
+        let moved = read_coins(state).expect("what was written can be read");
+        assert_eq!(totals.supply + moved.redeemed, coins + totals.burned + moved.funded, "coins were made or lost");
     }
 }
 
@@ -119,8 +168,9 @@ pub fn ledger_model(data: &[u8]) -> bool {
             if operation == 7 {
                 break;
             }
-            let message = message(operation < 5, &model, &mut draw, &state);
+            let message = message(operation < 5, &mut model, &mut draw, &state);
             announced.extend(touched(&message));
+            announced.extend(following(&state, [&message]).expect("what was written can be read"));
             announced.push(Key::Void(message.issuer, message.sequence));
             try_apply(&mut state, message, &mut model);
             model.check(&state);
@@ -135,8 +185,9 @@ pub fn ledger_model(data: &[u8]) -> bool {
     !model.0.is_empty()
 }
 
-/// A message of a drawn issuer, with its next sequence or any.
-fn message(next: bool, model: &Model, draw: &mut Draw<'_>, state: &impl StateStore) -> Message {
+/// A message of a drawn issuer, with its next sequence or any. Its number says what it carries: modulo 5, 0 is data, 1 an order, 2
+/// one of evidence, requests, certificates, an end of the epoch and votes, by turns; all else readings, and modulo 25, 3 with shares.
+fn message(next: bool, model: &mut Model, draw: &mut Draw<'_>, state: &impl StateStore) -> Message {
     let key = &keys()[draw.below(ISSUERS)];
     let issuer = key.public_key();
     let expected = model.of(issuer).count() as u64;
@@ -150,10 +201,30 @@ fn message(next: bool, model: &Model, draw: &mut Draw<'_>, state: &impl StateSto
     };
     let network = genesis().1;
     let previous = model.of(issuer).last().map_or(Unsigned::root(network), Message::id);
+    let mut votes = Vec::new();
     let body = match draw.u16() {
         number if number.is_multiple_of(5) => Body::Data(number.to_be_bytes().to_vec()),
-        number if number % 5 == 1 => Body::Orders(vec![order(draw, state)]),
+        number if number % 5 == 1 => Body::Orders(vec![order(draw, state, &model.2)]),
         number if number % 25 == 2 => Body::Evidence(Box::new(evidence(draw))),
+        number if number % 25 == 7 => {
+            let requests: Vec<Request> = (0..=draw.below(3)).map(|_| request(draw, state, &mut model.2)).collect();
+            if draw.byte() >= 128 {
+                votes.extend(requests.iter().map(Request::id));
+            }
+            Body::Requests(requests)
+        }
+        number if number % 25 == 12 && !model.2.signed.is_empty() => Body::Certificates(vec![certificate(draw, &model.2)]),
+        number if number % 25 == 17 => Body::EndOfEpoch { epoch: if draw.byte() < 240 { EPOCH } else { u64::from(draw.byte()) } },
+        number if number % 25 == 22 => {
+            votes.extend((0..=draw.below(4)).filter_map(|_| drawn(draw, &model.2)).map(Request::id));
+            Body::Data(Vec::new())
+        }
+        number if number % 25 == 3 => {
+            let count = 1 + u32::from(draw.byte());
+            let shares = vec![Share { wallet: keys()[draw.below(ISSUERS)].public_key(), count: 1 + u32::from(draw.byte()) }];
+            let (root, bytes) = (Id([draw.byte(); 32]), BATCH_BYTES_MAX as u32);
+            Body::Readings { root, count, bytes, span_us: (0, u64::from(number)), blob: Id([2; 32]), shares }
+        }
         number => Body::Readings {
             root: Id([1; 32]),
             count: 1 + u32::from(number) % BATCH_READINGS_MAX as u32,
@@ -163,13 +234,73 @@ fn message(next: bool, model: &Model, draw: &mut Draw<'_>, state: &impl StateSto
             shares: Vec::new(),
         },
     };
-    let unsigned =
-        Unsigned { network, subnet: 0, issuer, sequence, parents: vec![previous], issued_at_ms: 0, votes: Vec::new(), body, pow_nonce: 0 };
+    votes.sort_unstable();
+    votes.dedup();
+    let unsigned = Unsigned { network, subnet: 0, issuer, sequence, parents: vec![previous], issued_at_ms: 0, votes, body, pow_nonce: 0 };
     unsigned.sign(key)
 }
 
+/// One of the requests so far.
+fn drawn<'a>(draw: &mut Draw<'_>, spent: &'a Spent) -> Option<&'a Request> {
+    let count = spent.signed.len().min(256);
+    (count > 0).then(|| &spent.signed[draw.below(count)])
+}
+
+/// A request of a drawn wallet: in the purse's State, in that after the last request it signed, or in one that never was.
+fn request(draw: &mut Draw<'_>, state: &impl StateStore, spent: &mut Spent) -> Request {
+    let (key, other) = (&keys()[draw.below(ISSUERS)], keys()[draw.below(ISSUERS)].public_key());
+    let wallet = key.public_key();
+    let purse = read_purse(state, wallet).expect("what was written can be read");
+    let executed = purse.map_or_else(|| (0, protocol::request::first_state(&genesis().1, &wallet)), |p| (p.number, p.state));
+    let last = spent.signed.iter().rev().find(|r| r.wallet == wallet).map(|r| (r.number.saturating_add(1), r.next_state()));
+    let (number, at) = match draw.byte() {
+        0..=127 => executed,
+        128..=239 => last.unwrap_or(executed),
+        240..=247 => (executed.0, Id([9; 32])),
+        _ => (draw.u64(), Id([9; 32])),
+    };
+    let units = if draw.byte() < 240 { u64::from(draw.u16()) + 1 } else { draw.u64().max(1) };
+    let (operation, price) = match draw.below(4) {
+        0 | 1 => (Operation::Transfer { to: other }, units),
+        2 => (Operation::Buy { service: service_id(&other, &service_name()), argument: Vec::new() }, units),
+        _ => (Operation::Redeem, (1 + units % 4) * UNITS_PER_COIN),
+    };
+    let epoch = if draw.byte() < 240 { EPOCH } else { u64::from(draw.byte()) };
+    let draft = Draft { state: at, number, epoch, operation, price, from_ms: 0, until_ms: 1 };
+    let request = draft.sign(&genesis().1, key, 0, 1).expect("it can be encoded").expect("no work is asked for");
+    spent.signed.push(request.clone());
+    request
+}
+
+fn service_name() -> Name {
+    Name::new("espresso").expect("a name")
+}
+
+/// A certificate with votes of drawn members; one in eight is tampered with. There must be a request.
+fn certificate(draw: &mut Draw<'_>, spent: &Spent) -> Certificate {
+    let request = drawn(draw, spent).expect("a request was signed").clone();
+    let (id, bits, tampered) = (request.id(), draw.byte(), draw.byte() < 32);
+    let (genesis, network) = genesis();
+    let mut votes: Vec<CastVote> = Vec::new();
+    for (place, member) in (0u8..).zip(genesis.committee.validators()) {
+        let key = keys().iter().find(|k| k.public_key() == member.key).expect("a member's key");
+        if (bits >> place) & 1 == 0 {
+            continue;
+        }
+        let (parents, body) = (vec![Unsigned::root(*network)], Body::Data(Vec::new()));
+        let (issuer, votes_for) = (member.key, vec![id]);
+        let unsigned =
+            Unsigned { network: *network, subnet: 0, issuer, sequence: 0, parents, issued_at_ms: 0, votes: votes_for, body, pow_nonce: 0 };
+        votes.extend(unsigned.sign(key).cast_vote(&id, place));
+    }
+    if tampered && let Some(first) = votes.first_mut() {
+        first.content = Id([7; 32]);
+    }
+    Certificate { request, votes }
+}
+
 /// An order of a drawn wallet, which may or may not be able to give it.
-fn order(draw: &mut Draw<'_>, state: &impl StateStore) -> Order {
+fn order(draw: &mut Draw<'_>, state: &impl StateStore, spent: &Spent) -> Order {
     let wallet = &keys()[draw.below(ISSUERS)];
     let validator = keys()[draw.below(ISSUERS)].public_key();
     let held = read_wallet(state, wallet.public_key()).expect("what was written can be read");
@@ -177,12 +308,22 @@ fn order(draw: &mut Draw<'_>, state: &impl StateStore) -> Order {
     // one in sixteen is of another State
     let state = if draw.byte() < 16 { Id([9; 32]) } else { current };
     let amount = if draw.byte() < 240 { u64::from(draw.u16()) * 31 + 1 } else { draw.u64().max(1) };
-    let action = match draw.below(5) {
+    let action = match draw.below(8) {
         0 => Action::Register { name: Name::new("again").expect("a name"), address: None },
         1 => Action::Retire,
         2 => Action::Delegate { validator, amount },
         3 => Action::Undelegate { validator, amount },
-        _ => Action::Withdraw { validator },
+        4 => Action::Withdraw { validator },
+        5 => Action::Fund { amount },
+        6 => {
+            let (kind, silence) = (ServiceKind::Data(Id([5; 32])), if amount % 2 == 0 { Silence::Pay } else { Silence::Refund });
+            let terms = Terms { kind, price: amount, report_ms: 0, silence };
+            Action::Service { name: service_name(), terms: (draw.byte() < 224).then_some(terms) }
+        }
+        _ => {
+            let purchase = drawn(draw, spent).map_or(Id([8; 32]), Request::id);
+            Action::Settle { purchase, outcome: [Outcome::Delivered, Outcome::Failed, Outcome::Due][draw.below(3)] }
+        }
     };
     Order::sign(&genesis().1, wallet, state, action)
 }
@@ -202,9 +343,13 @@ fn evidence(draw: &mut Draw<'_>) -> Evidence {
 /// Applies a message: it counts exactly if its sequence is its issuer's next one.
 fn try_apply(state: &mut Overlay<'_, MemoryStore>, message: Message, model: &mut Model) {
     let expected = model.of(message.issuer).count() as u64;
-    match apply(state, &rules(), &message) {
-        Ok(_) => {
+    match apply_with_effects(state, &rules(), &message) {
+        Ok(effects) => {
             assert_eq!(message.sequence, expected, "a message out of order counted");
+            for done in effects.executed {
+                let before = model.2.executed.insert((done.wallet, done.number), done.request);
+                assert_eq!(before, None, "a State was spent twice");
+            }
             model.0.push(message);
         }
         Err(why) => {

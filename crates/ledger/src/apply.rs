@@ -1,23 +1,26 @@
 //! Applying one message.
 
 use crate::account::Account;
+use crate::fastpath::{self, Executed};
+use crate::minting::pay_shares;
 use crate::read::{ApplyError, read_account, read_totals};
-use crate::rules::{Refusal, Rules};
+use crate::rules::{OrderError, Refusal, RequestError, Rules};
 use crate::slashing::punish;
 use crate::stake::{Stop, execute};
 use crate::store::{Key, Overlay, StateStore};
 use crate::void::pass;
 use protocol::device::site_id;
 use protocol::rate::Meter;
+use protocol::service::service_id;
 use protocol::{Action, Body, Message};
 
 /// The keys whose values [`apply`] reads for a message: a store that cannot answer at once brings them first, and then
-/// those that [`crate::remembered`] names.
+/// those that [`crate::remembered`] and [`crate::following`] name.
 #[must_use]
 pub fn touched(message: &Message) -> Vec<Key> {
     let mut keys = vec![Key::Account(message.issuer), Key::Totals];
     match &message.body {
-        Body::Readings { .. } | Body::Data(_) => {}
+        Body::Readings { .. } | Body::Data(_) | Body::Requests(_) | Body::Certificates(_) | Body::EndOfEpoch { .. } => {}
         Body::Orders(orders) => {
             keys.push(Key::Candidates);
             for order in orders {
@@ -41,6 +44,10 @@ pub fn touched(message: &Message) -> Vec<Key> {
                     Action::DescribeDevice { device, .. } | Action::RevokeDevice { device } => {
                         keys.extend([Key::Site(site_id(&device.site)), Key::Device(device.id())]);
                     }
+                    Action::Fund { .. } => keys.extend([Key::Purse(wallet), Key::Coins]),
+                    Action::Service { name, .. } => keys.push(Key::Service(service_id(&wallet, name))),
+                    // the purchase may be one of the same milestone: of its two purses, only the provider's is not there for it
+                    Action::Settle { purchase, .. } => keys.extend([Key::Purchase(*purchase), Key::Purse(wallet)]),
                 }
             }
         }
@@ -49,17 +56,35 @@ pub fn touched(message: &Message) -> Vec<Key> {
             keys.extend([Key::Candidates, Key::Offence(offence.id), Key::Validator(offence.offender)]);
         }
     }
+    fastpath::touched(message, &mut keys);
     keys
+}
+
+/// What a message did beside what everybody sees in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// What in it had no effect, and why.
+    pub refusals: Vec<Refusal>,
+    /// Requests that it made certified and that were executed for it, in order.
+    pub executed: Vec<Executed>,
 }
 
 /// Applies a message that counts. Gives what in it had no effect, and why.
 ///
 /// # Errors
-/// [`ApplyError`]; the overlay is then unchanged.
+/// As [`apply_with_effects`].
 pub fn apply<S: StateStore>(state: &mut Overlay<'_, S>, rules: &Rules<'_>, message: &Message) -> Result<Vec<Refusal>, ApplyError> {
+    Ok(apply_with_effects(state, rules, message)?.refusals)
+}
+
+/// Applies a message that counts.
+///
+/// # Errors
+/// [`ApplyError`]; the overlay is then unchanged.
+pub fn apply_with_effects<S: StateStore>(state: &mut Overlay<'_, S>, rules: &Rules<'_>, message: &Message) -> Result<Effects, ApplyError> {
     let mut step = Overlay::new(&*state);
     count(&mut step, rules, message)?;
-    let mut refusals = Vec::new();
+    let (mut refusals, mut executed) = (Vec::new(), Vec::new());
     let mut settle = |index: usize, outcome: Result<(), Stop>| match outcome {
         Ok(()) => Ok(()),
         Err(Stop::Fault(why)) => Err(why),
@@ -69,7 +94,28 @@ pub fn apply<S: StateStore>(state: &mut Overlay<'_, S>, rules: &Rules<'_>, messa
         }
     };
     match &message.body {
-        Body::Readings { .. } | Body::Data(_) => {}
+        Body::Data(_) | Body::EndOfEpoch { .. } => {}
+        Body::Readings { root, count, shares, .. } => {
+            if !shares.is_empty() {
+                settle(0, pay_shares(&mut step, rules, message.issuer, (*root, *count), shares))?;
+            }
+        }
+        Body::Requests(requests) => {
+            for (index, request) in requests.iter().enumerate() {
+                settle(index, fastpath::register(&mut step, rules, request))?;
+            }
+        }
+        Body::Certificates(certificates) => {
+            for (index, certificate) in certificates.iter().enumerate() {
+                let outcome = fastpath::present(&mut step, rules, certificate, &mut executed);
+                let forged = matches!(&outcome, Err(Stop::Refused(OrderError::Request(RequestError::Certificate(_)))));
+                settle(index, outcome)?;
+                if forged {
+                    // whoever issued it did not look: the rest is not worth its signatures
+                    break;
+                }
+            }
+        }
         Body::Orders(orders) => {
             for (index, order) in orders.iter().enumerate() {
                 settle(index, execute(&mut step, rules, order))?;
@@ -77,9 +123,14 @@ pub fn apply<S: StateStore>(state: &mut Overlay<'_, S>, rules: &Rules<'_>, messa
         }
         Body::Evidence(evidence) => settle(0, punish(&mut step, rules, evidence))?,
     }
+    // after its requests, which it may vote for, and before it ends the epoch
+    fastpath::count_votes(&mut step, rules, message, &mut executed)?;
+    if let Body::EndOfEpoch { epoch } = message.body {
+        settle(0, fastpath::farewell(&mut step, rules, message.issuer, epoch))?;
+    }
     let changes = step.into_changes();
     state.absorb(changes);
-    Ok(refusals)
+    Ok(Effects { refusals, executed })
 }
 
 /// The issuer's account and the totals.
@@ -115,7 +166,7 @@ mod tests {
     use super::*;
     use crate::account::Totals;
     use crate::store::MemoryStore;
-    use protocol::{Id, NetworkId, Parameters, SecretKey, Unsigned};
+    use protocol::{Id, NetworkId, Parameters, SecretKey, Unsigned, WalletParameters};
 
     const NETWORK: NetworkId = NetworkId([7; 32]);
 
@@ -136,8 +187,9 @@ mod tests {
     }
 
     fn applied<S: StateStore>(state: &mut Overlay<'_, S>, message: &Message) -> Result<Vec<Refusal>, ApplyError> {
-        let parameters = Parameters::default();
-        apply(state, &Rules { network: &NETWORK, subnet: 0, epoch: 0, height: 1, parameters: &parameters }, message)
+        let (parameters, wallets) = (Parameters::default(), WalletParameters::default());
+        let rules = Rules { network: &NETWORK, subnet: 0, epoch: 0, height: 1, time_ms: 1, parameters: &parameters, wallets: &wallets };
+        apply(state, &rules, message)
     }
 
     #[test]

@@ -17,7 +17,9 @@
 //! apply ─┬─ account ─ void              every message
 //!        ├─ stake ─── wallet, validator orders
 //!        ├─ registry ─ device           orders about sites and devices
-//!        └─ slashing ─ retained         evidence
+//!        ├─ slashing ─ retained         evidence
+//!        ├─ fastpath ─ purse, minting   requests, votes, certificates, ends of epochs; judging: a validator's rule
+//!        └─ market                      orders about coins and services
 //! founding: the first state · election: the next committee · read: one function for each kind of value
 //! ```
 //! Channels and contracts will each be a file of their own.
@@ -26,7 +28,12 @@ mod account;
 mod apply;
 mod device;
 mod election;
+mod fastpath;
 mod founding;
+mod judging;
+mod market;
+mod minting;
+mod purse;
 mod read;
 mod registry;
 pub mod retained;
@@ -39,17 +46,21 @@ mod void;
 mod wallet;
 
 pub use account::{Account, Totals};
-pub use apply::{apply, touched};
+pub use apply::{Effects, apply, apply_with_effects, touched};
 pub use device::{Device, DeviceKey, SITE_CHANGES_KEPT, SITE_DEVICES_MAX, Site};
 pub use election::{close_epoch, elect, electing};
+pub use fastpath::{Executed, following, may_close};
 pub use founding::genesis_state;
+pub use judging::{Ahead, EARLY_MS_MAX, executed_purse, judge, judge_signed, judging};
+pub use purse::{AHEAD_MAX, Coins, Earnings, Farewells, PAID_ROOTS_MAX, Purchase, Purse, REGISTERED_MAX, Service, Tally};
 pub use read::{
-    ApplyError, is_punished, read_account, read_candidates, read_delegation, read_device, read_device_key, read_epoch, read_site,
-    read_site_change, read_site_device, read_totals, read_unbonding, read_validator, read_void, read_wallet,
+    ApplyError, is_punished, read_account, read_candidates, read_coins, read_delegation, read_device, read_device_key, read_earnings,
+    read_epoch, read_farewells, read_place, read_purchase, read_purse, read_registered, read_service, read_site, read_site_change,
+    read_site_device, read_totals, read_unbonding, read_validator, read_void, read_waiting, read_wallet,
 };
 pub use registry::change_slot;
 pub use retained::RETAINED_FULL;
-pub use rules::{OrderError, Refusal, Rules};
+pub use rules::{OrderError, Refusal, RequestError, Rules};
 pub use store::{Changes, Key, MemoryStore, Overlay, StateStore};
 pub use validator::{CANDIDATES_MAX, Candidates, Epoch, Validator};
 pub use void::{VOID_IDS_MAX, VOIDS_MAX, VoidIds, is_void, remember, remembered};

@@ -2,6 +2,7 @@
 
 use crate::account::{Account, Totals};
 use crate::device::{Device, DeviceKey, Site};
+use crate::purse::{Coins, Earnings, Farewells, Purchase, Purse, Service, Tally};
 use crate::store::{Key, StateStore};
 use crate::validator::{Candidates, Epoch, Validator};
 use crate::void::VoidIds;
@@ -149,6 +150,78 @@ pub fn read_site_device(state: &impl StateStore, site: Id, number: u32) -> Resul
 /// [`ApplyError::Corrupt`].
 pub fn read_site_change(state: &impl StateStore, site: Id, slot: u8) -> Result<Option<Name>, ApplyError> {
     read(state, Key::SiteChange(site, slot))
+}
+
+/// A wallet's purse, if it was ever credited.
+///
+/// # Errors
+/// [`ApplyError::Corrupt`].
+pub fn read_purse(state: &impl StateStore, wallet: PublicKey) -> Result<Option<Purse>, ApplyError> {
+    read(state, Key::Purse(wallet))
+}
+
+/// The coins outside accounts and stakes.
+///
+/// # Errors
+/// [`ApplyError::Corrupt`].
+pub fn read_coins(state: &impl StateStore) -> Result<Coins, ApplyError> {
+    Ok(read(state, Key::Coins)?.unwrap_or_default())
+}
+
+/// What a wallet earned.
+///
+/// # Errors
+/// [`ApplyError::Corrupt`].
+pub fn read_earnings(state: &impl StateStore, wallet: PublicKey) -> Result<Earnings, ApplyError> {
+    Ok(read(state, Key::Earnings(wallet))?.unwrap_or_default())
+}
+
+/// A registered request that is not certified, with its votes.
+///
+/// # Errors
+/// [`ApplyError::Corrupt`].
+pub fn read_registered(state: &impl StateStore, request: Id) -> Result<Option<Tally>, ApplyError> {
+    read(state, Key::Registered(request))
+}
+
+/// The request that was registered last at a place of the ring.
+///
+/// # Errors
+/// [`ApplyError::Corrupt`].
+pub fn read_place(state: &impl StateStore, place: u16) -> Result<Option<Id>, ApplyError> {
+    read(state, Key::Place(place))
+}
+
+/// A certified request whose number the purse has not reached.
+///
+/// # Errors
+/// [`ApplyError::Corrupt`].
+pub fn read_waiting(state: &impl StateStore, wallet: PublicKey, number: u64) -> Result<Option<Tally>, ApplyError> {
+    read(state, Key::Waiting(wallet, number))
+}
+
+/// A service that was ever offered, by [`protocol::service::service_id`].
+///
+/// # Errors
+/// [`ApplyError::Corrupt`].
+pub fn read_service(state: &impl StateStore, service: Id) -> Result<Option<Service>, ApplyError> {
+    read(state, Key::Service(service))
+}
+
+/// A purchase that has not ended, by the id of the request that made it.
+///
+/// # Errors
+/// [`ApplyError::Corrupt`].
+pub fn read_purchase(state: &impl StateStore, request: Id) -> Result<Option<Purchase>, ApplyError> {
+    read(state, Key::Purchase(request))
+}
+
+/// Who has said that it votes no more.
+///
+/// # Errors
+/// [`ApplyError::Corrupt`].
+pub fn read_farewells(state: &impl StateStore) -> Result<Farewells, ApplyError> {
+    Ok(read(state, Key::Farewells)?.unwrap_or_default())
 }
 
 /// Whether an offence was punished.

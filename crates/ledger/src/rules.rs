@@ -1,6 +1,6 @@
 //! What applying depends on beside the state, and what a message is told when something in it is refused.
 
-use protocol::{DeviceName, EvidenceError, Id, NetworkId, Parameters, PublicKey};
+use protocol::{CertificateError, DeviceName, EvidenceError, Id, NetworkId, Parameters, PublicKey, WalletParameters};
 use thiserror::Error;
 
 /// The circumstances of a message: the same on every node.
@@ -14,8 +14,84 @@ pub struct Rules<'a> {
     pub epoch: u64,
     /// The height of that milestone.
     pub height: u64,
+    /// The time of that milestone, in milliseconds since 1970.
+    pub time_ms: u64,
     /// What the genesis says.
     pub parameters: &'a Parameters,
+    /// What it says about wallets.
+    pub wallets: &'a WalletParameters,
+}
+
+/// Why a request, a certificate, shares, a service or the end of a purchase have no effect.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RequestError {
+    /// It is of another epoch.
+    #[error("the epoch is {now}: sign it again for that")]
+    Epoch {
+        /// The present epoch.
+        now: u64,
+    },
+    /// It was executed already, or another request of its State was.
+    #[error("the purse has number {number} and State {expected}: this request, or another of its State, was executed")]
+    State {
+        /// The purse's number.
+        number: u64,
+        /// The purse's State.
+        expected: Id,
+    },
+    /// Its number is too far ahead.
+    #[error("the purse has number {number}: wait until requests before this one are executed")]
+    Ahead {
+        /// The purse's number.
+        number: u64,
+    },
+    /// Too little work: it is not registered.
+    #[error("its work is too little: {needed} zero nibbles are needed; sign it again")]
+    Work {
+        /// Zero nibbles that are needed.
+        needed: u8,
+    },
+    /// The certificate proves nothing.
+    #[error("the certificate does not hold: {0}")]
+    Certificate(#[from] CertificateError),
+    /// More shares than readings.
+    #[error("{claimed} shares are claimed for {readings} readings: none is paid")]
+    Shares {
+        /// Shares.
+        claimed: u64,
+        /// The batch's readings.
+        readings: u32,
+    },
+    /// The batch's shares were paid.
+    #[error("the shares of this batch were paid before")]
+    PaidBefore,
+    /// No such service.
+    #[error("there is no service {0} of this wallet")]
+    NoService(Id),
+    /// No such purchase, or it has ended.
+    #[error("there is no purchase {0}, or it has ended")]
+    NoPurchase(Id),
+    /// Only the provider can say so.
+    #[error("only the provider, {provider}, can say how it went")]
+    Provider {
+        /// Who provides it.
+        provider: PublicKey,
+    },
+    /// The provider reports too late.
+    #[error("the time to report ended at {due_ms} ms since 1970: it ends as due")]
+    Late {
+        /// When.
+        due_ms: u64,
+    },
+    /// The provider may still report.
+    #[error("the provider may report until {due_ms} ms since 1970")]
+    Early {
+        /// Until when.
+        due_ms: u64,
+    },
+    /// The issuer is no member of the committee, or has said so before.
+    #[error("the issuer is no member of the committee, or ended the epoch before")]
+    NoMember,
 }
 
 /// Why an order, or evidence, has no effect. The message that carries it counts all the same.
@@ -110,6 +186,9 @@ pub enum OrderError {
     /// The device's key did not sign.
     #[error("the proof that somebody holds the device's key does not hold: sign for this network, device and wallet")]
     Possession,
+    /// A request, or what goes with requests.
+    #[error(transparent)]
+    Request(#[from] RequestError),
 }
 
 /// Something in a message that had no effect.

@@ -7,10 +7,11 @@
 //! ```
 //! Everything is checked before anything is written: an order that is refused changes nothing.
 
+use crate::market;
 use crate::read::{ApplyError, read_candidates, read_delegation, read_unbonding, read_validator, read_wallet};
 use crate::registry;
 use crate::retained::RETAINED_MIN;
-use crate::rules::{OrderError, Rules};
+use crate::rules::{OrderError, RequestError, Rules};
 use crate::store::{Key, Overlay, StateStore};
 use crate::validator::Validator;
 use crate::wallet::{Delegation, Release, UNBONDING_MAX, Wallet};
@@ -28,6 +29,12 @@ pub(crate) enum Stop {
 impl From<OrderError> for Stop {
     fn from(why: OrderError) -> Self {
         Self::Refused(why)
+    }
+}
+
+impl From<RequestError> for Stop {
+    fn from(why: RequestError) -> Self {
+        Self::Refused(why.into())
     }
 }
 
@@ -63,6 +70,9 @@ pub(crate) fn execute<S: StateStore>(state: &mut Overlay<'_, S>, rules: &Rules<'
         Action::RotateDevice { device, credential } => registry::rotate(state, rules, order.wallet, device, credential)?,
         Action::DescribeDevice { device, thing } => registry::describe(state, rules, order.wallet, device, *thing)?,
         Action::RevokeDevice { device } => registry::revoke(state, rules, order.wallet, device)?,
+        Action::Fund { amount } => market::fund(state, rules, order.wallet, *amount, &mut wallet)?,
+        Action::Service { name, terms } => market::service(state, order.wallet, name, terms.as_ref())?,
+        Action::Settle { purchase, outcome } => market::settle(state, rules, order.wallet, *purchase, *outcome)?,
     }
     wallet.state = next_state(&wallet.state, &order.id());
     state.set(Key::Wallet(order.wallet), &wallet);

@@ -36,6 +36,24 @@ pub enum Key {
     SiteDevice(Id, u32),
     /// The ID of the device that one of the last changes of a site was about, by [`crate::change_slot`].
     SiteChange(Id, u8),
+    /// A wallet's [`crate::Purse`].
+    Purse(PublicKey),
+    /// The [`crate::Coins`].
+    Coins,
+    /// A wallet's [`crate::Earnings`].
+    Earnings(PublicKey),
+    /// The [`crate::Tally`] of a registered request.
+    Registered(Id),
+    /// Which request is registered at a place of the ring.
+    Place(u16),
+    /// The [`crate::Tally`] of a certified request of a wallet, with a number that the purse has not reached.
+    Waiting(PublicKey, u64),
+    /// A [`crate::Service`], by [`protocol::service::service_id`].
+    Service(Id),
+    /// The [`crate::Purchase`] that a request made.
+    Purchase(Id),
+    /// The present [`crate::Farewells`].
+    Farewells,
 }
 
 impl Key {
@@ -58,6 +76,15 @@ impl Key {
             Self::DeviceKey(key) => Id::hash(&[b"wattle/state/device-key/", key.as_bytes()]),
             Self::SiteDevice(site, number) => Id::hash(&[b"wattle/state/site-device/", site.as_bytes(), &number.to_be_bytes()]),
             Self::SiteChange(site, slot) => Id::hash(&[b"wattle/state/site-change/", site.as_bytes(), &[*slot]]),
+            Self::Purse(wallet) => Id::hash(&[b"wattle/state/purse/", wallet.as_bytes()]),
+            Self::Coins => Id::hash(&[b"wattle/state/coins"]),
+            Self::Earnings(wallet) => Id::hash(&[b"wattle/state/earnings/", wallet.as_bytes()]),
+            Self::Registered(request) => Id::hash(&[b"wattle/state/registered/", request.as_bytes()]),
+            Self::Place(place) => Id::hash(&[b"wattle/state/place/", &place.to_be_bytes()]),
+            Self::Waiting(wallet, number) => Id::hash(&[b"wattle/state/certified/", wallet.as_bytes(), &number.to_be_bytes()]),
+            Self::Service(service) => Id::hash(&[b"wattle/state/service/", service.as_bytes()]),
+            Self::Purchase(request) => Id::hash(&[b"wattle/state/purchase/", request.as_bytes()]),
+            Self::Farewells => Id::hash(&[b"wattle/state/farewells"]),
         }
     }
 }
@@ -79,6 +106,11 @@ impl MemoryStore {
     /// Sets the value under `key`.
     pub fn set(&mut self, key: Key, value: Vec<u8>) {
         self.0.insert(key, value);
+    }
+
+    /// Takes over the values of another.
+    pub fn join(&mut self, other: Self) {
+        self.0.extend(other.0);
     }
 
     /// Takes over changes.

@@ -39,7 +39,7 @@ fn milestone(world: &mut World, counted: &[Message], void: &[Message]) {
     let base = world.brought(&keys);
     let mut overlay = Overlay::new(&base);
     let parameters = Parameters::default();
-    let rules = Rules { network: &world.network, subnet: world.genesis.subnet, epoch: 0, height: 1, parameters: &parameters };
+    let rules = Rules { parameters: &parameters, ..world.rules() };
     for m in counted {
         apply(&mut overlay, &rules, m).unwrap();
     }

@@ -1,13 +1,13 @@
 //! A small network's ledger: three validators, six wallets, and whoever sends messages.
 
 use ledger::{
-    Account, Changes, Key, MemoryStore, OrderError, Overlay, Refusal, Rules, Validator, Wallet, apply, close_epoch, elect, electing,
-    genesis_state, read_candidates, read_totals, read_validator, read_wallet, touched,
+    Account, Changes, Effects, Key, MemoryStore, OrderError, Overlay, Refusal, Rules, Validator, Wallet, apply_with_effects, close_epoch,
+    elect, electing, following, genesis_state, read_candidates, read_totals, read_validator, read_wallet, touched,
 };
 use protocol::order::first_state;
 use protocol::{
     Action, Body, Committee, Decode, Encode as _, Evidence, Genesis, Id, Message, Name, NetworkId, Order, Parameters, PublicKey, SecretKey,
-    Unsigned, Validator as Member,
+    UNITS_PER_COIN, Unsigned, Validator as Member,
 };
 use std::collections::BTreeMap;
 
@@ -54,7 +54,9 @@ pub(crate) struct World {
     pub(crate) epoch: u64,
     /// Of the milestone that confirms the next message.
     pub(crate) height: u64,
-    next: (u64, Id),
+    /// Of that milestone.
+    pub(crate) time_ms: u64,
+    next: BTreeMap<u8, (u64, Id)>,
 }
 
 impl World {
@@ -77,7 +79,7 @@ impl World {
     pub(crate) fn of(genesis: Genesis) -> Self {
         assert_eq!(genesis.check(), Ok(()));
         let (network, values) = (genesis.network(), genesis_state(&genesis));
-        Self { network, values, epoch: 0, height: 1, next: (0, Unsigned::root(network)), genesis }
+        Self { network, values, epoch: 0, height: 1, time_ms: 1_000, next: BTreeMap::new(), genesis }
     }
 
     pub(crate) fn rules(&self) -> Rules<'_> {
@@ -86,7 +88,9 @@ impl World {
             subnet: self.genesis.subnet,
             epoch: self.epoch,
             height: self.height,
+            time_ms: self.time_ms,
             parameters: &self.genesis.parameters,
+            wallets: &self.genesis.wallet_parameters,
         }
     }
 
@@ -113,30 +117,56 @@ impl World {
 
     /// The next message of the one issuer.
     pub(crate) fn message(&self, body: Body) -> Message {
+        self.message_of(ISSUER, Vec::new(), body)
+    }
+
+    /// The next message of an issuer, with votes.
+    pub(crate) fn message_of(&self, issuer: u8, mut votes: Vec<Id>, body: Body) -> Message {
+        let (sequence, last) = self.next.get(&issuer).copied().unwrap_or((0, Unsigned::root(self.network)));
+        votes.sort_unstable();
         let unsigned = Unsigned {
             network: self.network,
             subnet: self.genesis.subnet,
-            issuer: public(ISSUER),
-            sequence: self.next.0,
-            parents: vec![self.next.1],
+            issuer: public(issuer),
+            sequence,
+            parents: vec![last],
             issued_at_ms: 0,
-            votes: Vec::new(),
+            votes,
             body,
             pow_nonce: 0,
         };
-        unsigned.sign(&key(ISSUER))
+        unsigned.sign(&key(issuer))
+    }
+
+    /// Sends a message of the one issuer.
+    pub(crate) fn send(&mut self, body: Body) -> Vec<Refusal> {
+        self.send_of(ISSUER, Vec::new(), body).refusals
     }
 
     /// Sends a message and applies it on nothing but the values of the keys it touches.
-    pub(crate) fn send(&mut self, body: Body) -> Vec<Refusal> {
-        let message = self.message(body);
-        let base = self.brought(&touched(&message));
+    pub(crate) fn send_of(&mut self, issuer: u8, votes: Vec<Id>, body: Body) -> Effects {
+        let message = self.message_of(issuer, votes, body);
+        let mut keys = touched(&message);
+        loop {
+            let more = following(&self.brought(&keys), [&message]).unwrap();
+            if more.iter().all(|key| keys.contains(key)) {
+                break;
+            }
+            keys.extend(more);
+        }
+        let base = self.brought(&keys);
         let mut overlay = Overlay::new(&base);
-        let refusals = apply(&mut overlay, &self.rules(), &message).unwrap();
-        self.take(overlay.into_changes());
-        self.next = (self.next.0 + 1, message.id());
+        let effects = apply_with_effects(&mut overlay, &self.rules(), &message).unwrap();
+        // on the whole state the same comes out: nothing was read that was not named
+        let state = self.state();
+        let mut whole = Overlay::new(&state);
+        assert_eq!(apply_with_effects(&mut whole, &self.rules(), &message).as_ref(), Ok(&effects));
+        let changes = overlay.into_changes();
+        assert_eq!(whole.into_changes(), changes);
+        self.take(changes);
+        self.next.insert(issuer, (message.sequence + 1, message.id()));
         self.check();
-        refusals
+        effects
     }
 
     pub(crate) fn order(&self, wallet: u8, action: Action) -> Order {
@@ -194,7 +224,7 @@ impl World {
     /// Everything but the issuer's account and the count of messages.
     fn money(&self) -> BTreeMap<Key, Vec<u8>> {
         let mut values = self.values.clone();
-        values.remove(&Key::Account(public(ISSUER)));
+        values.retain(|key, _| !matches!(key, Key::Account(_)));
         let totals = read_totals(&self.state()).unwrap();
         values.insert(Key::Totals, [totals.supply.to_be_bytes(), totals.burned.to_be_bytes()].concat());
         values
@@ -249,8 +279,11 @@ impl World {
         let state = self.state();
         let totals = read_totals(&state).unwrap();
         let (mut all, mut bound, mut standing) = (u128::from(totals.burned), BTreeMap::new(), Vec::new());
+        let (coins, mut circulating) = (ledger::read_coins(&state).unwrap(), 0u128);
         for (key, value) in &self.values {
             match key {
+                Key::Purse(_) => circulating += u128::from(ledger::Purse::decode(value).unwrap().balance),
+                Key::Purchase(_) => circulating += u128::from(ledger::Purchase::decode(value).unwrap().price),
                 Key::Wallet(_) => all += u128::from(Wallet::decode(value).unwrap().balance),
                 Key::Validator(v) => {
                     let validator = Validator::decode(value).unwrap();
@@ -272,7 +305,11 @@ impl World {
                 _ => {}
             }
         }
-        assert_eq!(all, u128::from(totals.supply), "coins were made or lost");
+        let (funded, redeemed) = (u128::from(coins.funded), u128::from(coins.redeemed));
+        assert_eq!(all + funded, u128::from(totals.supply) + redeemed, "coins were made or lost");
+        assert_eq!(circulating, u128::from(coins.circulating), "sub-units were made or lost");
+        let units = u128::from(UNITS_PER_COIN);
+        assert_eq!(circulating + redeemed * units, funded * units + u128::from(coins.minted), "sub-units came from nowhere");
         for (key, (stake, unbonding)) in bound {
             let validator = read_validator(&state, key).unwrap().unwrap();
             assert!(stake <= u128::from(validator.stake) && unbonding <= u128::from(validator.unbonding), "more is bound than there is");
