@@ -131,12 +131,14 @@ impl<E: Clock> Application<E> for Proposer {
             if let Some(milestone) = self.build(&chain, unix_ms(now), now >= heartbeat).await {
                 break milestone;
             }
-            if now >= heartbeat {
+            // past the heartbeat only a closing milestone waits, for the ends of members: they ring the bell
+            let until = if now < heartbeat { heartbeat } else { entered + LEADER_TIMEOUT };
+            if now >= until {
                 return None;
             }
             select! {
                 () = self.bell.notified() => {},
-                () = clock.sleep_until(self.machine(heartbeat)) => {},
+                () = clock.sleep_until(self.machine(until)) => {},
             }
         };
         Some(Digested::compute(Block(milestone), &Sequential).await)

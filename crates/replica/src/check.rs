@@ -9,7 +9,7 @@ use self::blobs::Layout;
 use crate::core::history;
 use crate::replica::archive;
 use crate::state::State;
-use crate::store::{Confirmation, CutRecord, SECTION, Store, Table, split_payload};
+use crate::store::{Ballot, Confirmation, CutRecord, SECTION, Store, Table, split_payload};
 use crate::wire::{self, Block, Certificate, Digest, Scheme};
 use commonware_cryptography::{Digestible as _, certificate::Verifier as _};
 use commonware_runtime::{Runner as _, Supervisor as _, buffer::paged::CacheRef, tokio};
@@ -137,7 +137,9 @@ impl<'a> Replay<'a> {
             subnet: self.genesis.subnet,
             epoch: m.epoch,
             height: m.height,
+            time_ms: m.time_ms,
             parameters: &self.genesis.parameters,
+            wallets: &self.genesis.wallet_parameters,
         }
     }
 
@@ -205,6 +207,7 @@ impl<'a> Checker<'a> {
         let (messages, anchors) = self.messages(report).await;
         self.payloads(report, &anchors, batches).await;
         self.cuts(report, &messages).await;
+        self.ballots(report).await;
         self.certificates(report).await;
         Ok(())
     }
@@ -233,6 +236,18 @@ impl<'a> Checker<'a> {
             report.messages += 1;
         }
         (known, anchors)
+    }
+
+    /// What this node voted for: one request for each wallet and number in an epoch.
+    async fn ballots(&self, report: &mut CheckReport) {
+        let mut voted = BTreeMap::new();
+        for index in self.store.ballots.first().unwrap_or(0)..self.store.ballots.next() {
+            let Some(ballot) = self.read::<Ballot>(&self.store.ballots, "ballot", index, report).await else { continue };
+            let Ballot::Vote { epoch, wallet, number, request } = ballot else { continue };
+            if *voted.entry((epoch, wallet, number)).or_insert(request) != request {
+                report.damage(format!("ballot {index}: it contradicts another for number {number} of {wallet} in epoch {epoch}"));
+            }
+        }
     }
 
     /// Every payload is the one its message names.

@@ -1,6 +1,6 @@
 //! How messages travel: pushed once to every peer, pulled by hash where a push was missed.
 //!
-//! - **push**: frames of own messages, as soon as they are durable;
+//! - **push**: frames of own messages, as soon as they are durable; and to one peer why its clients' requests get no vote;
 //! - **announce**: the tips, now and then: nothing re-sends a lost push, so this is what heals a partition;
 //! - **pull**: a message by its id; the answer brings its nearest ancestors along, so that a long gap costs few rounds.
 
@@ -129,7 +129,7 @@ where
     });
 
     Outlets {
-        push: Box::new(move |frame| drop(push.send(Recipients::All, frame, false))),
+        push: Box::new(move |to, frame| drop(push.send(to.map_or(Recipients::All, Recipients::One), frame, false))),
         announce: Box::new(move |tips| drop(announce.send(Recipients::All, tips, false))),
         fetch: Box::new(move |digest| {
             let _ = resolver.fetch(digest);

@@ -1,9 +1,13 @@
 //! The replica as the rest of the process sees it: a cheap handle, plain types, nothing of the engine.
 
+mod events;
 mod registry;
+mod spends;
 mod stakes;
 
+pub use events::{Confirmed, Event, SpendEvent};
 pub use registry::{DEVICES_AT_ONCE_MAX, DeviceRecord, SiteChanges};
+pub use spends::{PurseRecord, SpendAnswer, SpendRecord, SpendStatus};
 pub use stakes::{EpochRecord, OrderRefusal, StakeRecord, ValidatorRecord, WalletRecord};
 
 use crate::core::{Request, Requests};
@@ -32,11 +36,11 @@ pub enum IssueError {
     /// the data and try again when a milestone was confirmed.
     #[error("{0} messages of this node wait for confirmation: try again when a milestone has confirmed some")]
     Backlog(u64),
-    /// This node issues faster than its share, and more work than it does for one message would be needed: keep the
-    /// data and try again.
-    #[error("this node issues faster than its share: try again in {retry_ms} ms")]
+    /// This node issues faster than its share, and more work than it does for one message would be needed; or more callers than it can
+    /// serve have requests carried. Keep the data and try again.
+    #[error("this node is asked to issue faster than it may or can: try again in {retry_ms} ms")]
     Rate {
-        /// Milliseconds after which it can be issued.
+        /// Milliseconds after which it can be issued, or asked for again.
         retry_ms: u64,
     },
     /// A body over its limits.
@@ -235,35 +239,16 @@ pub struct Status {
     pub refusals: BTreeMap<&'static str, u64>,
     /// Messages fetched from peers because a push was missed.
     pub pulled: u64,
-}
-
-/// A message as a milestone confirms it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Confirmed {
-    /// The message.
-    pub id: Id,
-    /// Who issued it.
-    pub issuer: PublicKey,
-    /// Its sequence.
-    pub sequence: u64,
-    /// How many readings it anchors.
-    pub readings: u32,
-}
-
-/// What happened. It is final; after a crash of this node it may be told again.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// A milestone was executed.
-    Milestone {
-        /// Its height.
-        height: u64,
-        /// Its digest.
-        digest: Id,
-        /// Its time, in milliseconds since 1970.
-        time_ms: u64,
-        /// The messages it confirmed, in order.
-        confirmed: Arc<[Confirmed]>,
-    },
+    /// Votes for requests that this node's messages carried, since it started.
+    pub votes_cast: u64,
+    /// Requests that became certified, as far as this node knows, since it started.
+    pub spends_certified: u64,
+    /// Requests that milestones executed, since this node started.
+    pub spends_final: u64,
+    /// Rejections of requests that this node signed, since it started.
+    pub spends_rejected: u64,
+    /// Certificates that this node put on the ledger, since it started.
+    pub certificates_issued: u64,
 }
 
 /// Speaks to a running replica.

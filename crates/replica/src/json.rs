@@ -173,6 +173,15 @@ fn key_text(key: &Key) -> String {
         Key::DeviceKey(key) => format!("device-key/{key}"),
         Key::SiteDevice(site, number) => format!("site-device/{site}/{number}"),
         Key::SiteChange(site, slot) => format!("site-change/{site}/{slot}"),
+        Key::Purse(wallet) => format!("purse/{wallet}"),
+        Key::Coins => "coins".to_owned(),
+        Key::Earnings(wallet) => format!("earnings/{wallet}"),
+        Key::Registered(request) => format!("registered/{request}"),
+        Key::Place(place) => format!("place/{place}"),
+        Key::Waiting(wallet, number) => format!("certified/{wallet}/{number}"),
+        Key::Service(service) => format!("service/{service}"),
+        Key::Purchase(request) => format!("purchase/{request}"),
+        Key::Farewells => "farewells".to_owned(),
     }
 }
 
@@ -204,6 +213,15 @@ fn key(text: &str) -> Result<Key, JsonError> {
         ["device-key", key] => Key::DeviceKey(public(key)?),
         ["site-device", site, number] => Key::SiteDevice(site.parse::<Id>().map_err(wrong)?, count(number)?),
         ["site-change", site, slot] => Key::SiteChange(site.parse::<Id>().map_err(wrong)?, count(slot)?),
+        ["purse", wallet] => Key::Purse(public(wallet)?),
+        ["coins"] => Key::Coins,
+        ["earnings", wallet] => Key::Earnings(public(wallet)?),
+        ["registered", request] => Key::Registered(request.parse::<Id>().map_err(wrong)?),
+        ["place", place] => Key::Place(count(place)?),
+        ["certified", wallet, number] => Key::Waiting(public(wallet)?, count(number)?),
+        ["service", service] => Key::Service(service.parse::<Id>().map_err(wrong)?),
+        ["purchase", request] => Key::Purchase(request.parse::<Id>().map_err(wrong)?),
+        ["farewells"] => Key::Farewells,
         _ => return Err(wrong(DecodeError::Invalid("its kind"))),
     })
 }
@@ -342,6 +360,15 @@ mod tests {
             Key::SiteDevice(id, 0),
             Key::SiteDevice(id, u32::MAX),
             Key::SiteChange(id, 255),
+            Key::Purse(a),
+            Key::Coins,
+            Key::Earnings(a),
+            Key::Registered(id),
+            Key::Place(u16::MAX),
+            Key::Waiting(a, u64::MAX),
+            Key::Service(id),
+            Key::Purchase(id),
+            Key::Farewells,
         ];
         for k in keys {
             assert_eq!(key(&key_text(&k)), Ok(k));

@@ -50,7 +50,8 @@ pub use check::{CheckReport, check};
 pub use defences::Defences;
 pub use handle::{
     Anchored, Confirmed, DEVICES_AT_ONCE_MAX, DeviceRecord, EpochRecord, Event, Evidence, EvidenceError, Handle, IssueError, MessageRecord,
-    MilestoneRecord, OrderRefusal, OwnPayload, SiteChanges, StakeRecord, Standing, Status, ValidatorRecord, WalletRecord,
+    MilestoneRecord, OrderRefusal, OwnPayload, PurseRecord, SiteChanges, SpendAnswer, SpendEvent, SpendRecord, SpendStatus, StakeRecord,
+    Standing, Status, ValidatorRecord, WalletRecord,
 };
 pub use json::{HEAD_FORMAT, JsonError, STATE_FORMAT, TRUSTED_FORMAT};
 pub use laboratory::{Laboratory, LaboratoryConfig, LaboratoryError};

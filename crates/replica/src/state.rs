@@ -95,6 +95,10 @@ pub(crate) struct Outcome {
     pub(crate) refused: Refused,
     /// Issuers of which void messages are or were remembered, and met in it, as they stand after it.
     pub(crate) suspects: Vec<(PublicKey, Account)>,
+    /// Requests that it executes, in order.
+    pub(crate) spent: Vec<ledger::Executed>,
+    /// Whether enough members have said that they vote no more for it to close its epoch.
+    pub(crate) may_close: bool,
 }
 
 /// Whether a witness shows that the state with this root holds the log with that root.
@@ -293,7 +297,7 @@ impl<E: Disk + Spawner> State<E> {
         next_committee: Option<&[PublicKey]>,
     ) -> Result<Outcome, StateError> {
         let mut keys: BTreeSet<Key> = messages.iter().flat_map(|m| ledger::touched(m)).collect();
-        keys.extend(void.iter().map(|m| Key::Account(m.issuer)).chain([Key::Epoch]));
+        keys.extend(void.iter().map(|m| Key::Account(m.issuer)).chain([Key::Epoch, Key::Farewells]));
         let mut base = self.read(parent, keys.clone()).await?;
         let remembered = ledger::remembered(&base, messages.iter().chain(void).map(|m| &**m))?;
         let mut suspects: BTreeSet<PublicKey> = void.iter().map(|m| m.issuer).collect();
@@ -304,17 +308,29 @@ impl<E: Disk + Spawner> State<E> {
                 }
                 keys.insert(key);
             }
-            base = self.read(parent, keys).await?;
+            base = self.read(parent, keys.clone()).await?;
+        }
+        // what executing requests needs follows from the requests that are registered, and from those that wait
+        loop {
+            let following = ledger::following(&base, messages.iter().map(|m| &**m))?;
+            let anew: BTreeSet<Key> = following.into_iter().filter(|key| keys.insert(*key)).collect();
+            if anew.is_empty() {
+                break;
+            }
+            base.join(self.read(parent, anew).await?);
         }
         let mut overlay = Overlay::new(&base);
-        let mut refused = Refused::default();
+        let (mut refused, mut spent) = (Refused::default(), Vec::new());
         for message in messages {
-            for refusal in ledger::apply(&mut overlay, rules, message)? {
-                debug!(message = %message.id(), %refusal, "an order or evidence without effect");
+            let effects = ledger::apply_with_effects(&mut overlay, rules, message)?;
+            for refusal in effects.refusals {
+                debug!(message = %message.id(), %refusal, "an order, a request or evidence without effect");
                 refused.push(message.id(), refusal);
             }
+            spent.extend(effects.executed);
         }
         ledger::remember(&mut overlay, rules, void.iter().map(|m| &**m))?;
+        let may_close = ledger::may_close(&overlay, rules)?;
         if let Some(committee) = next_committee {
             ledger::close_epoch(&mut overlay, rules, committee);
         }
@@ -323,7 +339,7 @@ impl<E: Disk + Spawner> State<E> {
             accounts.extend(ledger::read_account(&overlay, issuer)?.map(|account| (issuer, account)));
         }
         let state = self.write(parent, height, overlay.into_changes()).await?;
-        Ok(Outcome { state, refused, suspects: accounts })
+        Ok(Outcome { state, refused, suspects: accounts, spent, may_close })
     }
 
     /// Who would be elected after `parent`, if given, else in the state as applied.

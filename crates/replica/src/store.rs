@@ -10,17 +10,23 @@
 //! | `confirmations` | order of confirmation | message id | height ‖ place |
 //! | `handovers` | epoch | digest of the closing milestone | [`protocol::Handover`] |
 //! | `origin` | 0 begun, 1 ended | – | where a node that joined began ([`crate::sync`]) |
+//! | `ballots` | order of voting | – | [`Ballot`]: what this node voted for |
 //! | `history` | [`protocol::merkle::position`] | the node's hash | the same |
 //!
 //! A key on disk is the beginning of `SHA-256(secret ‖ key)`: short, because nobody who does not know this node's secret can
 //! make two that agree.
 //!
 //! Certificates are in marshal's own archives, the state in [`crate::state`]. Old records of `messages`, `payloads`,
-//! `cuts` and `confirmations` may be pruned; the other tables stay whole.
+//! `cuts`, `confirmations` and `ballots` may be pruned; the other tables stay whole.
 //!
-//! Order of durability, oldest first: messages and payloads before they are pushed or voted on; `cuts`,
+//! Order of durability, oldest first: ballots before the message with the votes; messages and payloads before they are pushed
+//! or voted on; `cuts`,
 //! `confirmations` and `history` before the state; the state before marshal hears that a milestone is done.
 //! So after a crash marshal delivers again whatever the state has not seen, and writing it again is harmless.
+
+mod ballot;
+
+pub(crate) use ballot::Ballot;
 
 use commonware_codec::RangeCfg;
 use commonware_runtime::{Clock, Metrics, Storage, buffer::paged::CacheRef};
@@ -45,7 +51,7 @@ pub(crate) const SECTION: NonZeroU64 = NZU64!(65_536);
 /// The same of payloads, which are larger.
 const PAYLOADS_SECTION: NonZeroU64 = NZU64!(4_096);
 /// The version of what this module writes.
-const LAYOUT_VERSION: u8 = 2;
+const LAYOUT_VERSION: u8 = 3;
 /// Bytes of a key on disk. With the secret unknown only chance makes two agree: 1 in 10^11 among 10^9 records.
 const KEY_BYTES: usize = 12;
 /// A key as it is on disk.
@@ -76,9 +82,9 @@ pub(crate) enum StoreError {
     /// A write failed before, and the engine lost its handle with it.
     #[error("table '{0}' was lost by an earlier error")]
     Lost(&'static str),
-    /// Tables without a layout.
+    /// Tables without a layout, or with an older one.
     #[error(
-        "the ledger on disk does not say how it was written: by an older version, or the table 'layout' is damaged; restore the \
+        "the ledger on disk was written by an older version, or the table 'layout' is damaged: it cannot be read by this one; restore the \
          directory from a copy, go on with the version that wrote it, or begin with an empty directory and --from-peer"
     )]
     Older,
@@ -235,6 +241,9 @@ impl Decode for Layout {
 async fn layout<E: Disk>(context: &E, prefix: &str, cache: &CacheRef, secret: Id) -> Result<Layout, StoreError> {
     let mut table = Table::open(context.child("layout"), prefix, "layout", NZU64!(1_024), cache, Id([0; 32])).await?;
     if let Some(stored) = table.at(0).await? {
+        if stored.first().is_some_and(|version| *version < LAYOUT_VERSION) {
+            return Err(StoreError::Older);
+        }
         return table.decode(&stored);
     }
     // every replica that ever ran has written its history
@@ -323,6 +332,7 @@ pub(crate) struct Store<E: Disk> {
     pub(crate) history: Table<E>,
     pub(crate) handovers: Table<E>,
     pub(crate) origin: Table<E>,
+    pub(crate) ballots: Table<E>,
 }
 
 impl<E: Disk> Store<E> {
@@ -339,6 +349,7 @@ impl<E: Disk> Store<E> {
             confirmations: Table::open(context.child("confirmations"), prefix, "confirmations", many, cache, secret).await?,
             history: Table::open(context.child("history"), prefix, "history", many, cache, secret).await?,
             origin: Table::open(context.child("origin"), prefix, "origin", NZU64!(1_024), cache, secret).await?,
+            ballots: Table::open(context.child("ballots"), prefix, "ballots", many, cache, secret).await?,
             handovers: Table::open(context.child("handovers"), prefix, "handovers", NZU64!(1_024), cache, secret).await?,
         })
     }

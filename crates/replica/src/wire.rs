@@ -9,7 +9,7 @@ use commonware_cryptography::{Digestible, ed25519, sha256};
 use protocol::codec::{Reader, put_varint};
 use protocol::evidence::{Ballot, Phase};
 use protocol::limits::{MESSAGE_BYTES_MAX, MILESTONE_BYTES_MAX};
-use protocol::{Decode, DecodeError, Encode, Evidence, Finalization, Id, Message, Milestone, Signature, Vote};
+use protocol::{Decode, DecodeError, Encode, Evidence, Finalization, Id, Message, Milestone, Rejection, Signature, Vote};
 use std::sync::Arc;
 
 /// The engine's digest.
@@ -23,6 +23,9 @@ pub(crate) type Certificate = simplex::types::Finalization<Scheme, Digest>;
 pub(crate) const FRAME_BYTES_MAX: usize = 256 * 1024;
 /// Messages in one frame.
 pub(crate) const FRAME_MESSAGES_MAX: usize = 256;
+/// Rejections in one frame.
+pub(crate) const FRAME_REJECTIONS_MAX: usize = 256;
+const _: () = assert!(FRAME_REJECTIONS_MAX * 256 <= FRAME_BYTES_MAX);
 const _: () = assert!(MESSAGE_BYTES_MAX + 16 <= FRAME_BYTES_MAX);
 
 /// An id as the engine's digest.
@@ -130,16 +133,21 @@ impl BoundedBlock for Block {
     }
 }
 
-/// Messages on their way to a peer: a push, or the answer to a pull.
-#[derive(Clone, Debug)]
-pub(crate) struct Frame(pub(crate) Vec<Arc<Message>>);
+/// Messages on their way to a peer: a push, or the answer to a pull. Or, in their place, rejections of requests that the peer
+/// carried.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Frame(pub(crate) Vec<Arc<Message>>, pub(crate) Vec<Rejection>);
 
 impl Frame {
-    /// The encoding: `count | message…`.
+    /// The encoding: `count | message…`, or `0 | count | rejection…`.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
         put_varint(&mut out, self.0.len() as u64);
         self.0.iter().for_each(|m| out.extend_from_slice(m.bytes()));
+        if self.0.is_empty() && !self.1.is_empty() {
+            put_varint(&mut out, self.1.len() as u64);
+            self.1.iter().for_each(|r| r.encode_to(&mut out));
+        }
         out
     }
 
@@ -147,9 +155,14 @@ impl Frame {
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         let n = reader.length(FRAME_MESSAGES_MAX, 64, "a frame")?;
-        let messages = (0..n).map(|_| Message::decode_from(&mut reader).map(Arc::new)).collect::<Result<_, _>>()?;
+        let messages: Vec<_> = (0..n).map(|_| Message::decode_from(&mut reader).map(Arc::new)).collect::<Result<_, _>>()?;
+        let mut rejections = Vec::new();
+        if messages.is_empty() && reader.remaining() > 0 {
+            let n = reader.length(FRAME_REJECTIONS_MAX, 138, "a frame's rejections")?;
+            rejections = (0..n).map(|_| Rejection::decode_from(&mut reader)).collect::<Result<_, _>>()?;
+        }
         reader.finish()?;
-        Ok(Self(messages))
+        Ok(Self(messages, rejections))
     }
 
     /// Splits messages into frames within the bounds.
@@ -158,14 +171,14 @@ impl Frame {
         for message in messages {
             let size = message.bytes().len();
             if current.len() == FRAME_MESSAGES_MAX || bytes + size > FRAME_BYTES_MAX {
-                frames.push(Self(std::mem::take(&mut current)));
+                frames.push(Self(std::mem::take(&mut current), Vec::new()));
                 bytes = 0;
             }
             bytes += size;
             current.push(message);
         }
         if !current.is_empty() {
-            frames.push(Self(current));
+            frames.push(Self(current, Vec::new()));
         }
         frames
     }
@@ -178,10 +191,15 @@ impl Write for Frame {
 }
 impl EncodeSize for Frame {
     fn encode_size(&self) -> usize {
-        let bytes: usize = self.0.iter().map(|m| m.bytes().len()).sum();
-        let mut count = Vec::new();
-        put_varint(&mut count, self.0.len() as u64);
-        let length = bytes + count.len();
+        let length = match self.1.is_empty() {
+            true => {
+                let mut count = Vec::new();
+                put_varint(&mut count, self.0.len() as u64);
+                self.0.iter().map(|m| m.bytes().len()).sum::<usize>() + count.len()
+            }
+            // few and small
+            false => self.to_bytes().len(),
+        };
         let mut prefix = Vec::new();
         put_varint(&mut prefix, length as u64);
         length + prefix.len()

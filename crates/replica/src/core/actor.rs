@@ -2,6 +2,7 @@
 
 use super::cuts::{Cut, Executed, Frontier};
 use super::execution::Uncommitted;
+use super::fastpath::{Carried, FastPath};
 use super::offences::Accusations;
 use super::rates::Rates;
 use super::refused::LastRefused;
@@ -16,7 +17,7 @@ use crate::state::{State, StateError};
 use crate::store::{Disk, Store, StoreError};
 use crate::sync::{JoinError, Summits};
 use crate::wire::Block;
-use crate::wire::{Digest, Frame, Scheme, digest};
+use crate::wire::{Digest, Frame, Scheme};
 use commonware_consensus::marshal::{core::Mailbox, standard::Standard};
 use commonware_cryptography::ed25519;
 use commonware_macros::select;
@@ -32,17 +33,13 @@ use thiserror::Error;
 
 /// How long a missing parent may still arrive by itself before it is pulled.
 pub(super) const PULL_DELAY: Duration = Duration::from_millis(50);
-/// Least time between two frames pushed to the peers: what is issued meanwhile travels together.
-const PUSH_INTERVAL: Duration = Duration::from_millis(1);
 /// Time between two announcements of the tips while they change,
 pub(super) const ANNOUNCE_BUSY: Duration = Duration::from_millis(250);
 /// and while they do not.
-const ANNOUNCE_IDLE: Duration = Duration::from_secs(1);
+pub(super) const ANNOUNCE_IDLE: Duration = Duration::from_secs(1);
 /// A peer that announced nothing for this long is not there.
 const PEER_SILENT: Duration = Duration::from_secs(5);
 const _: () = assert!(ANNOUNCE_IDLE.as_millis() * 3 < PEER_SILENT.as_millis());
-/// Time after which a pull that brought nothing is asked for again.
-const PULL_AGAIN: Duration = Duration::from_secs(5);
 /// Subscribers of events.
 const SUBSCRIBERS_MAX: usize = 256;
 /// Tips in one announcement.
@@ -78,7 +75,8 @@ pub(crate) struct Limits {
 
 /// The ways out of the core. Each hands over without waiting.
 pub(crate) struct Outlets {
-    pub(crate) push: Box<dyn FnMut(Frame) + Send + Sync>,
+    /// To one peer, or to all.
+    pub(crate) push: Box<dyn FnMut(Option<ed25519::PublicKey>, Frame) + Send + Sync>,
     pub(crate) announce: Box<dyn FnMut(Vec<Digest>) + Send + Sync>,
     pub(crate) fetch: Box<dyn FnMut(Digest) + Send + Sync>,
     /// Which validators registered an address, as an epoch begins; nobody listens in a simulation.
@@ -173,6 +171,7 @@ pub(crate) struct Core<E: Disk + Spawner> {
     pub(super) subscribers: Vec<mpsc::Sender<Event>>,
     pub(super) counts: Counts,
     pub(super) rates: Rates,
+    pub(super) fast: FastPath,
     /// When each peer announced its tips last. There are no more peers than the network makes room for.
     pub(super) heard: BTreeMap<ed25519::PublicKey, SystemTime>,
     pub(super) next_push: SystemTime,
@@ -222,11 +221,15 @@ impl<E: Disk + Spawner> Core<E> {
             }
             self.admit_pushed().await?;
             self.accuse().await?;
-            self.save_issued().await?;
+            self.spend_round().await?;
             while let Ok(item) = finalized.try_recv() {
                 self.finalized.push_back(item);
             }
             let executed = self.execute_finalized().await?;
+            if executed {
+                self.present_certificates().await?;
+                self.spend_round().await?;
+            }
             if std::mem::take(&mut self.grown) || executed || self.jobs.len() > waiting {
                 self.try_jobs().await?;
             }
@@ -263,6 +266,9 @@ impl<E: Disk + Spawner> Core<E> {
 
     /// When the loop must go on even if nobody asks anything.
     fn deadline(&self) -> SystemTime {
+        if self.fast.has_callers() {
+            return self.context.current();
+        }
         let mut deadline = self.next_announce;
         if let Some(at) = self.wanted.next() {
             deadline = deadline.min(at);
@@ -273,6 +279,9 @@ impl<E: Disk + Spawner> Core<E> {
         if let Some(at) = self.uncommitted.due {
             deadline = deadline.min(at);
         }
+        if let Some(at) = self.fast.deadline() {
+            deadline = deadline.min(at);
+        }
         deadline
     }
 
@@ -280,11 +289,13 @@ impl<E: Disk + Spawner> Core<E> {
         match request {
             Request::Issue { body, payload, reply } => self.issue(body, payload, reply).await?,
             Request::Pushed { peer, frame } => {
-                for message in frame.0 {
+                let Frame(messages, rejections) = frame;
+                for message in messages {
                     if self.may_push(&peer, &message) {
                         self.pushed.push(message);
                     }
                 }
+                self.rejected(&peer, rejections);
             }
             Request::Announced { peer, tips } => {
                 self.heard.insert(peer.clone(), self.context.current());
@@ -311,6 +322,7 @@ impl<E: Disk + Spawner> Core<E> {
                 self.commit_if_due().await?;
                 let _ = reply.send(());
             }
+            Request::Spend { requests, reply } => self.carry(Carried { requests, reply }),
             Request::Misbehaviour(evidence) => self.accusations.hear(*evidence),
             query => self.answer(query).await?,
         }
@@ -326,45 +338,6 @@ impl<E: Disk + Spawner> Core<E> {
     pub(super) fn want_from(&mut self, id: Id, delay: Duration, source: Source) {
         let at = self.context.current() + delay;
         self.wanted.add(id, at, source);
-    }
-
-    /// Pulls what did not arrive by itself.
-    fn pull_missing(&mut self) {
-        let now = self.context.current();
-        for id in self.wanted.take_due(now, now + PULL_AGAIN) {
-            (self.outlets.fetch)(digest(id));
-        }
-    }
-
-    /// Pushes own messages, which are durable by now.
-    fn push_outbox(&mut self) {
-        let now = self.context.current();
-        if self.own.outbox.is_empty() || now < self.next_push {
-            return;
-        }
-        self.next_push = now + PUSH_INTERVAL;
-        for frame in Frame::split(std::mem::take(&mut self.own.outbox)) {
-            (self.outlets.push)(frame);
-        }
-    }
-
-    /// Tells the peers which tips are here: what they miss, they pull. Nothing else re-sends a lost push.
-    fn announce_tips(&mut self) {
-        let now = self.context.current();
-        if now < self.next_announce {
-            return;
-        }
-        // what a full pool of pending messages turned away, or a lost answer left open
-        for id in self.dag.missing() {
-            self.want_from(id, PULL_DELAY, Source::Gap);
-        }
-        let tips: Vec<Digest> = self.dag.tips().iter().take(ANNOUNCED_MAX).map(|t| digest(*t)).collect();
-        // a peer that has just come hears of us soon
-        let all = self.heard.len() + 1 >= self.committee.len();
-        let pause = if all && tips == self.announced { ANNOUNCE_IDLE } else { ANNOUNCE_BUSY };
-        self.next_announce = now + pause;
-        (self.outlets.announce)(tips.clone());
-        self.announced = tips;
     }
 
     /// Sends an event to everybody who keeps up.

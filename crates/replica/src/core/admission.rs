@@ -199,6 +199,10 @@ impl<E: Disk + Spawner> Core<E> {
             }
             self.save(&vertex).await?;
             self.count_in(&vertex);
+            if vertex.issuer == self.me {
+                self.abstain();
+            }
+            self.fast.hear(&vertex);
             self.wanted.remove(&vertex.id());
         }
         self.grown = true;
@@ -270,7 +274,7 @@ impl<E: Disk + Spawner> Core<E> {
             found.push(message);
         }
         if !found.is_empty() {
-            let _ = answer.send(Frame(found).to_bytes().into());
+            let _ = answer.send(Frame(found, Vec::new()).to_bytes().into());
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use crate::store::Disk;
 use commonware_runtime::Spawner;
 use dag::CutError;
 use ledger::{Account, Rules};
+use protocol::limits::CUT_MESSAGES_MAX;
 use protocol::merkle::Range;
 use protocol::{Id, Message, Milestone, PublicKey, Unsigned};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,10 @@ use tracing::warn;
 
 /// How long a tip that a milestone names may still arrive by itself: its push is usually right behind.
 const TIP_DELAY: Duration = Duration::from_millis(10);
+
+/// A closing milestone with so many messages in its cone, void ones too, needs no ends of members: with more waiting than one can
+/// hold, those that end the epoch may not be among them, and there is no other milestone to come before it.
+const CLOSING_FULL: usize = CUT_MESSAGES_MAX / 2;
 
 /// The last milestone executed.
 #[derive(Clone)]
@@ -45,6 +50,8 @@ pub(crate) struct Cut {
     pub(crate) refused: Refused,
     /// Issuers with void messages that it met, as they stand after it.
     pub(crate) suspects: Vec<(PublicKey, Account)>,
+    /// Requests that it executes, in order.
+    pub(crate) spent: Vec<ledger::Executed>,
 }
 
 /// What becomes of a chain of milestones.
@@ -202,13 +209,16 @@ impl<E: Disk + Spawner> Core<E> {
         }
         let held = |ids: &[Id]| -> Vec<Arc<Message>> { ids.iter().filter_map(|id| self.dag.get(id).cloned()).collect() };
         let (messages, void) = (held(&confirms.counted), held(&confirms.void));
-        let ledger_rules = self.ledger_rules(m.epoch, m.height);
-        let Outcome { state, refused, suspects } =
+        let ledger_rules = self.ledger_rules(m.epoch, m.height, m.time_ms);
+        let Outcome { state, refused, suspects, spent, may_close } =
             self.state.speculate(base.state.as_ref(), m.height, &ledger_rules, &messages, &void, m.next_committee.as_deref()).await?;
+        if m.next_committee.is_some() && !may_close && confirms.ids.len() < CLOSING_FULL {
+            return Ok(Evaluation::Fails("too few members have said that they vote no more in its epoch"));
+        }
         let mut range = base.range;
         range.push(Milestone::history_leaf(&link.digest));
         let Confirms { ids, counted, void } = confirms;
-        self.cuts.insert(link.digest, Cut { milestone: Arc::clone(m), ids, counted, void, state, range, refused, suspects });
+        self.cuts.insert(link.digest, Cut { milestone: Arc::clone(m), ids, counted, void, state, range, refused, suspects, spent });
         Ok(Evaluation::Holds)
     }
 
@@ -227,19 +237,33 @@ impl<E: Disk + Spawner> Core<E> {
         let Ok(confirms) = self.confirms(&tips, &parent.digest) else {
             return Ok(None);
         };
-        Ok(Some(Milestone {
+        let next_committee = self.elected(base.height + 1, base.state.as_ref()).await?;
+        let closes = next_committee.is_some();
+        let message_count = confirms.counted.len() as u64;
+        if closes && confirms.ids.len() < CLOSING_FULL && !self.fast.may_close() {
+            return Ok(None); // asked again when messages come
+        }
+        let milestone = Milestone {
             subnet: self.genesis.subnet,
             parent: parent.digest,
             height: base.height + 1,
             epoch: self.epoch_of(base.height + 1),
             time_ms: now_ms.max(base.time_ms + 1),
             tips,
-            message_count: confirms.counted.len() as u64,
+            message_count,
             messages_root: Milestone::root_of_messages(&confirms.counted),
             state_root: base.state_root,
             history_root: base.range.root(),
-            next_committee: self.elected(base.height + 1, base.state.as_ref()).await?,
-        }))
+            next_committee,
+        };
+        if closes {
+            // nobody votes for one that lacks the ends of members
+            let link = Link { digest: milestone.digest(), milestone: Arc::new(milestone.clone()) };
+            if !matches!(self.evaluate_one(&link).await?, Evaluation::Holds) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(milestone))
     }
 
     /// The epoch that a height belongs to.
@@ -252,12 +276,20 @@ impl<E: Disk + Spawner> Core<E> {
         if self.epoch_of(height) == self.epoch_of(height + 1) {
             return Ok(None);
         }
-        Ok(Some(self.state.elect(state, &self.ledger_rules(self.epoch_of(height), height)).await?))
+        Ok(Some(self.state.elect(state, &self.ledger_rules(self.epoch_of(height), height, 0)).await?))
     }
 
-    /// The ledger's rules for a milestone.
-    pub(super) const fn ledger_rules(&self, epoch: u64, height: u64) -> Rules<'_> {
-        Rules { network: &self.network, subnet: self.genesis.subnet, epoch, height, parameters: &self.genesis.parameters }
+    /// The ledger's rules for a milestone of this time; an election does not look at the time.
+    pub(super) const fn ledger_rules(&self, epoch: u64, height: u64, time_ms: u64) -> Rules<'_> {
+        Rules {
+            network: &self.network,
+            subnet: self.genesis.subnet,
+            epoch,
+            height,
+            time_ms,
+            parameters: &self.genesis.parameters,
+            wallets: &self.genesis.wallet_parameters,
+        }
     }
 
     /// What a milestone with this parent builds on; `None` if the parent does not hold (yet).

@@ -62,6 +62,7 @@ impl<E: Disk + Spawner> Core<E> {
                     Evaluation::Holds => {
                         let event = self.execute(&link).await?;
                         self.emit(&event);
+                        self.emit_spends();
                         executed = true;
                     }
                     Evaluation::Waits(missing) => {
@@ -93,12 +94,15 @@ impl<E: Disk + Spawner> Core<E> {
             return Ok(());
         }
         let Uncommitted { states, acks, closed, .. } = std::mem::take(waiting);
+        // that this node must not vote is known before what shows it
+        self.save_ballots().await?;
         self.store.sync_messages().await?;
         self.store.sync_execution().await?;
         for (height, state) in &states {
             self.state.apply(*height, state).await?;
         }
         self.state.commit().await?;
+        self.prune_ballots().await?;
         self.executed.state = None;
         acks.into_iter().for_each(|ack| ack.acknowledge());
         self.raise_summit().await?;
@@ -140,6 +144,10 @@ impl<E: Disk + Spawner> Core<E> {
         self.executed = Executed { height, digest: link.digest, time_ms: cut.milestone.time_ms, range: cut.range, state: Some(cut.state) };
         self.counts.orders_refused += cut.refused.count();
         self.counts.last_refused.take(cut.refused);
+        // what it executed was heard before, though perhaps in this very round
+        self.check_heard();
+        self.remember_spent(&cut.spent);
+        self.fast.executed(cut.spent, height, cut.milestone.time_ms);
         if let Some(committee) = &cut.milestone.next_committee {
             self.close_epoch(link, committee.clone()).await?;
         }
@@ -148,6 +156,7 @@ impl<E: Disk + Spawner> Core<E> {
         self.dag.forget(height.saturating_sub(self.limits.keep_milestones));
         if let Some(own) = confirmed.iter().rev().find(|c| c.issuer == self.me && c.sequence >= self.own.next_sequence) {
             // issued before the data directory was restored from an older copy: go on after it
+            self.abstain();
             self.own.next_sequence = own.sequence + 1;
             self.own.last = own.id;
         } else if (rivals || !cut.void.is_empty()) && self.own_chain_is_void() {
@@ -185,6 +194,7 @@ impl<E: Disk + Spawner> Core<E> {
             // found again when it is asked for
             None => tracing::warn!(epoch, "the closing milestone's certificate is not here yet"),
         }
+        self.enter_fast_path(epoch + 1, committee.clone());
         let previous = Some(std::mem::replace(&mut self.committee, committee.clone()));
         self.tell_addresses(previous.as_deref().unwrap_or_default()).await?;
         let _ = self.outlets.cues.send(Cue::Enter(Entry { epoch: epoch + 1, committee, previous, boundary: link.digest }));
@@ -250,8 +260,11 @@ impl<E: Disk + Spawner> Core<E> {
     /// Own messages turned out void, as after a data directory was restored from an old copy: goes on from
     /// the last one that counted.
     async fn rejoin(&mut self) -> Result<(), CoreError> {
-        let accounts = self.state.read(self.executed.state.as_ref(), BTreeSet::from([Key::Account(self.me)])).await?;
+        let accounts = self.state.read(self.executed.state.as_ref(), BTreeSet::from([Key::Account(self.me), Key::Farewells])).await?;
         if let Some(account) = ledger::read_account(&accounts, self.me).map_err(crate::state::StateError::from)? {
+            self.abstain();
+            // the message that ended the epoch may be among the void ones
+            self.fast.end_as(&ledger::read_farewells(&accounts).map_err(crate::state::StateError::from)?);
             tracing::warn!(
                 "own messages are void: this node had issued others of the same sequence; going on from {}",
                 account.next_sequence

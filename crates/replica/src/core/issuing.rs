@@ -38,7 +38,7 @@ impl<E: Disk + Spawner> Core<E> {
             Err(IssueError::Stranger(self.me))
         } else if self.own.next_sequence == u64::MAX {
             Err(IssueError::Barred(self.me))
-        } else if waiting >= OWN_UNCONFIRMED_MAX {
+        } else if waiting >= OWN_UNCONFIRMED_MAX && !matches!(body, Body::EndOfEpoch { .. }) {
             Err(IssueError::Backlog(waiting))
         } else {
             check(&body, payload.as_deref())
@@ -54,7 +54,7 @@ impl<E: Disk + Spawner> Core<E> {
             sequence: self.own.next_sequence,
             parents: self.dag.parents_for(&self.me, self.own.last),
             issued_at_ms: unix_ms(shifted(self.context.current(), self.clock_offset_ms)),
-            votes: Vec::new(),
+            votes: self.fast.ballots(&body),
             body,
             pow_nonce: 0,
         };
@@ -74,6 +74,8 @@ impl<E: Disk + Spawner> Core<E> {
         self.own.next_sequence += 1;
         self.own.last = id;
         self.own.issued += 1;
+        self.fast.cast(&message.votes);
+        self.fast.hear(&message);
         self.own.unsaved.push(Unsaved { message, payload, reply });
         self.grown = true;
         Ok(())
@@ -96,8 +98,9 @@ impl<E: Disk + Spawner> Core<E> {
     }
 
     /// Makes what was issued durable, then answers and lets it be pushed. Payloads first: a message must never be
-    /// found on disk without its own.
+    /// found on disk without its own. And votes before the messages that carry them.
     pub(super) async fn save_issued(&mut self) -> Result<(), CoreError> {
+        self.save_ballots().await?;
         if self.own.unsaved.is_empty() {
             return Ok(());
         }
@@ -138,7 +141,8 @@ fn check(body: &Body, payload: Option<&[u8]>) -> Result<(), IssueError> {
         (Body::Readings { blob, bytes, .. }, Some(payload)) if Batch::blob_digest(payload) == *blob && payload.len() == *bytes as usize => {
             Ok(())
         }
-        (Body::Data(_) | Body::Orders(_) | Body::Evidence(_), None) => Ok(()),
+        (Body::Readings { .. }, _) => Err(IssueError::Payload),
+        (_, None) => Ok(()),
         _ => Err(IssueError::Payload),
     }
 }

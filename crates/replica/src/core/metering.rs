@@ -9,6 +9,7 @@
 //! - A message of the future is refused for now and remembered by nobody; it is pulled when its time is near.
 
 use super::actor::{Core, CoreError};
+use super::allowances::tokens;
 use super::issuing::unix_ms;
 use super::rates::{Orphan, Place, Step};
 use super::refusal::Refusal;
@@ -34,29 +35,29 @@ const OWN_ATTEMPTS_MAX: u64 = 1 << 24;
 const FORGOTTEN_MAX: usize = 4_096;
 
 impl<E: Disk + Spawner> Core<E> {
-    /// Whether a peer may push this message: it costs the peer a token, whatever the message is.
+    /// Whether a peer may push this message: it costs the peer a token, and more if there is much to verify in it.
     pub(super) fn may_push(&mut self, peer: &ed25519::PublicKey, message: &Message) -> bool {
-        let allowed = self.charge(peer);
+        let allowed = self.charge(peer, tokens(&message.body));
         if !allowed {
             self.refuse(message.id(), message.issuer, Refusal::Rate);
         }
         allowed
     }
 
-    /// Whether a peer may announce a tip that is not here: it costs the peer a token. If not, the tip is not asked
-    /// for; it will be announced again.
+    /// Whether a peer may announce a tip that is not here, or hand over rejections: it costs the peer a token. If not, the tip is not
+    /// asked for; it will be announced again.
     pub(super) fn may_announce(&mut self, peer: &ed25519::PublicKey) -> bool {
-        self.charge(peer)
+        self.charge(peer, 1)
     }
 
-    fn charge(&mut self, peer: &ed25519::PublicKey) -> bool {
+    fn charge(&mut self, peer: &ed25519::PublicKey, tokens: u64) -> bool {
         if !self.defences.rate {
             return true;
         }
         let key: &[u8] = peer.as_ref();
         let Ok(key) = <[u8; 32]>::try_from(key) else { return false };
         let now_us = self.clock_ms().saturating_mul(1_000);
-        self.rates.buckets.charge(PublicKey(key), &self.genesis.parameters, now_us)
+        self.rates.buckets.charge(PublicKey(key), tokens, &self.genesis.parameters, now_us)
     }
 
     /// This node's clock, in milliseconds since 1970.

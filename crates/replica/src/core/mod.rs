@@ -13,6 +13,7 @@
 //!   effects before marshal's acknowledgement. Syncs are shared: by all messages issued in a round, by the
 //!   milestones of a quarter of a second.
 //! - Nothing here panics on what a peer sends: it is refused, counted, and at most the peer is blocked.
+//! - A vote is on disk before the message that carries it (`fastpath`).
 //! - What is settled follows from the messages and the state, never from what this node remembers (`settled`).
 //! - The verdict on a message is a function of the chain below it, the same on every node (`rates`, `metering`); what is
 //!   taken unasked is each node's own affair (`allowances`).
@@ -23,6 +24,7 @@ mod admission;
 mod allowances;
 mod cuts;
 mod execution;
+mod fastpath;
 mod issuing;
 mod metering;
 mod offences;
@@ -35,6 +37,7 @@ mod registry;
 mod request;
 mod retention;
 mod settled;
+mod spreading;
 mod stakes;
 mod startup;
 mod wanted;

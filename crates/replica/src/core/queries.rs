@@ -57,7 +57,7 @@ impl<E: Disk + Spawner> Core<E> {
             Request::Sync { question, reply } => {
                 let _ = reply.send(self.answer_sync(&question).await?);
             }
-            other => self.answer_stakes(other).await?,
+            other => self.answer_spends(other).await?,
         }
         Ok(())
     }
@@ -88,6 +88,11 @@ impl<E: Disk + Spawner> Core<E> {
             refused: self.counts.refusals.values().sum(),
             refusals: Refusal::KINDS.iter().map(|kind| (*kind, self.counts.refusals.get(kind).copied().unwrap_or(0))).collect(),
             pulled: self.counts.pulled,
+            votes_cast: self.fast.counts.votes_cast,
+            spends_certified: self.fast.counts.certified,
+            spends_final: self.fast.counts.executed,
+            spends_rejected: self.fast.counts.rejected,
+            certificates_issued: self.fast.counts.certificates,
         })
     }
 

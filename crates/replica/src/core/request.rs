@@ -1,7 +1,8 @@
 //! What the core is asked.
 
 use crate::handle::{DeviceRecord, EpochRecord, Event, Evidence, EvidenceError, IssueError, Issued, MessageRecord, MilestoneRecord};
-use crate::handle::{OrderRefusal, OwnPayload, SiteChanges, StakeRecord, Status, ValidatorRecord, WalletRecord};
+use crate::handle::{OrderRefusal, OwnPayload, PurseRecord, SiteChanges, SpendAnswer, SpendRecord, StakeRecord, Status};
+use crate::handle::{ValidatorRecord, WalletRecord};
 use crate::light::Head;
 use crate::proof::{ProofError, StateProof};
 use crate::sync::Reply;
@@ -35,6 +36,35 @@ pub(crate) enum Request {
         body: Body,
         payload: Option<Vec<u8>>,
         reply: oneshot::Sender<Result<Issued, IssueError>>,
+    },
+    /// Carry requests of wallets.
+    Spend {
+        requests: Vec<protocol::Request>,
+        reply: oneshot::Sender<Result<Vec<SpendAnswer>, IssueError>>,
+    },
+    SpendRecord {
+        id: Id,
+        reply: oneshot::Sender<Option<SpendRecord>>,
+    },
+    Certificate {
+        id: Id,
+        reply: oneshot::Sender<Option<protocol::Certificate>>,
+    },
+    Purse {
+        wallet: protocol::PublicKey,
+        reply: oneshot::Sender<PurseRecord>,
+    },
+    Service {
+        id: Id,
+        reply: oneshot::Sender<Option<ledger::Service>>,
+    },
+    /// What a request bought.
+    Purchase {
+        request: Id,
+        reply: oneshot::Sender<Option<ledger::Purchase>>,
+    },
+    Coins {
+        reply: oneshot::Sender<ledger::Coins>,
     },
     Status {
         reply: oneshot::Sender<Status>,

@@ -3,7 +3,8 @@
 use super::actor::{Core, CoreError, Counts, Limits, Outlets, Own};
 use super::cuts::Executed;
 use super::execution::Uncommitted;
-use super::issuing::OWN_UNCONFIRMED_MAX;
+use super::fastpath::FastPath;
+use super::issuing::{OWN_UNCONFIRMED_MAX, shifted, unix_ms};
 use super::offences::Accusations;
 use super::rates::Rates;
 use super::wanted::Wanted;
@@ -84,6 +85,7 @@ impl<E: Disk + Spawner> Core<E> {
             subscribers: Vec::new(),
             counts: Counts::default(),
             rates: Rates::default(),
+            fast: FastPath::new(me, unix_ms(shifted(now, clock_offset_ms)), now),
             heard: BTreeMap::new(),
             next_push: now,
             next_announce: now,
@@ -117,6 +119,7 @@ impl<E: Disk + Spawner> Core<E> {
         core.resume().await?;
         core.load_payloads(last.payload_floor).await?;
         core.enter().await?;
+        core.recover_fast_path().await?;
         Ok(core)
     }
 
@@ -146,6 +149,7 @@ impl<E: Disk + Spawner> Core<E> {
             epoch => self.closing(epoch - 2).await?.next_committee,
         };
         self.committee.clone_from(&current.committee);
+        self.fast.enter(current.epoch, current.committee.clone(), self.genesis.wallet_parameters.threshold_percent);
         self.tell_addresses(previous.as_deref().unwrap_or_default()).await?;
         let entry = Entry { epoch: current.epoch, committee: current.committee, previous, boundary };
         let before = entry.epoch.checked_sub(1);

@@ -169,7 +169,7 @@ fn json_is_strict() {
     let mut more = value.clone();
     more["comment"] = serde_json::json!("x");
     assert!(StateProof::from_json(&more.to_string()).is_err());
-    for (from, to) in [("wallet/", "purse/"), ("wallet/", "delegation/"), ("wattle-state-v1", "wattle-state-v2"), ("\"key\"", "\"Key\"")] {
+    for (from, to) in [("wallet/", "pouch/"), ("wallet/", "delegation/"), ("wattle-state-v1", "wattle-state-v2"), ("\"key\"", "\"Key\"")] {
         assert!(text.contains(from));
         assert!(StateProof::from_json(&text.replacen(from, to, 1)).is_err(), "{to}");
     }
