@@ -23,6 +23,10 @@ sim SEED *ARGS:
 soak COUNT *ARGS:
     WATTLE_SIM_SEEDS={{COUNT}} cargo test --release -p replica --test sim every_scenario -- --nocapture {{ARGS}}
 
+# The same for wallets that spend: 10 000 play more than 1 000 courses of them
+soak-spending COUNT="10000" *ARGS:
+    WATTLE_SIM_SEEDS={{COUNT}} WATTLE_SIM_ONLY=spending cargo test --release -p replica --test sim every_scenario -- --nocapture {{ARGS}}
+
 # Formatting and lints, as CI holds them
 lint:
     cargo fmt --all --check

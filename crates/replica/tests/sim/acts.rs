@@ -5,7 +5,9 @@ use crate::adversaries::Adversary;
 use crate::checkers;
 use crate::course::{Play, verdict_of};
 use crate::scenarios::{self, phase};
+use crate::spending::Spending;
 use crate::world::{Plan, World};
+use protocol::Body;
 use replica::Defences;
 use std::time::Duration;
 
@@ -157,4 +159,73 @@ fn an_eclipser_acts() {
     let found = fails(all, phase!(scenarios::late::scenario));
     assert!(found.starts_with("no progress: "), "{found}");
     passes(&one(Adversary::Eclipser)(0), phase!(scenarios::late::scenario));
+}
+
+/// Nobody spends but the adversary. What it hands over is carried and refused: each State is voted for once.
+async fn rivals_refused(mut world: World) -> World {
+    world.start().await;
+    world.traffic(&world.honest(), 60).await;
+    let mut rejected = 0;
+    for i in world.honest() {
+        let status = world.status(i).await;
+        assert!(status.votes_cast > 0, "no progress: node {i} votes for nothing of a double spender");
+        rejected += status.spends_rejected;
+    }
+    assert!(rejected > 0, "no progress: nobody refuses anything of a double spender");
+    world
+}
+
+#[test]
+fn a_double_spender_acts() {
+    for seed in 0..2 {
+        passes(&one(Adversary::DoubleSpender)(seed), phase!(rivals_refused));
+    }
+}
+
+/// A wallet conflicts, and members of the committee vote for whatever they hear.
+async fn rivals_voted_for(mut world: World) -> World {
+    world.start().await;
+    let mut spending = Spending::begin(&world).await;
+    for _ in 0..3 {
+        spending.conflict(&world, &world.honest()).await;
+        world.wait(Duration::from_millis(500)).await;
+    }
+    checkers::spending::check(&world).await;
+    world
+}
+
+/// With two of four members that vote for both, two requests of one State are certified; with one they are not.
+#[test]
+fn a_vote_equivocator_acts() {
+    let found = fails(|seed| Plan::hostile(seed, N, Adversary::VoteEquivocator, 2), phase!(rivals_voted_for));
+    assert!(found.contains("diverged: two requests of one State"), "{found}");
+    for seed in 0..2 {
+        passes(&one(Adversary::VoteEquivocator)(seed), phase!(rivals_voted_for));
+    }
+}
+
+/// What a vote replayer issues counts, and has no effect: the nodes say why.
+async fn replays_refused(mut world: World) -> World {
+    world = scenarios::spending::healthy(world).await;
+    world.traffic(&world.honest(), 20).await;
+    world.settle().await;
+    let (mut forged, mut late) = (0, 0);
+    for record in world.handle(0).recent_messages(1_000).await {
+        if matches!(record.message.body, Body::Certificates(_)) && world.is_hostile(&record.message.issuer) {
+            for refusal in world.handle(0).refusals(record.message.id()).await {
+                forged += u32::from(refusal.why.contains("the certificate does not hold"));
+                late += u32::from(refusal.why.contains("was executed"));
+            }
+        }
+    }
+    assert!(forged > 0, "no progress: no forged certificate of a vote replayer is refused");
+    assert!(late > 0, "no progress: no certificate of an executed request is refused");
+    world
+}
+
+#[test]
+fn a_vote_replayer_acts() {
+    for seed in 0..2 {
+        passes(&one(Adversary::VoteReplayer)(seed), phase!(replays_refused));
+    }
 }

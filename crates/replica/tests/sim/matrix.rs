@@ -15,7 +15,7 @@ use std::thread;
 /// Sizes of the committee: the least that survives one adversary, and the least that survives two.
 const SIZES: [usize; 2] = [4, 7];
 /// Courses that CI plays.
-const COURSES: u64 = 340;
+const COURSES: u64 = 383;
 /// Milestones in an epoch that ends several times in a course, and in one that does not.
 const SHORT_EPOCH: u64 = 8;
 const LONG_EPOCH: u64 = 1_000_000;
@@ -49,7 +49,8 @@ fn cases(scenarios: &[Scenario]) -> Vec<Case<'_>> {
             // whoever goes for good in a scenario is one of the f that may fail
             let hostile = ((n - 1) / 3).saturating_sub(scenario.gone);
             if hostile > 0 {
-                cases.extend(Adversary::ALL.map(|a| Case { scenario, adversary: Some(a), n, hostile }));
+                let adversaries = if scenario.spends { Adversary::SPENDING.to_vec() } else { Adversary::ALL.to_vec() };
+                cases.extend(adversaries.into_iter().map(|a| Case { scenario, adversary: Some(a), n, hostile }));
             }
         }
     }

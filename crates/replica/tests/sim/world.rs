@@ -9,6 +9,7 @@
 use crate::adversaries::Adversary;
 use crate::disk::{self, Disk};
 use crate::seat::{self, Place, Receiver};
+use crate::spending::Told;
 use commonware_cryptography::{Signer as _, ed25519};
 use commonware_p2p::simulated::{self, Link, Oracle};
 use commonware_runtime::{Clock as _, Handle as Task, Spawner as _, Supervisor as _, deterministic};
@@ -144,6 +145,9 @@ pub struct World {
     /// Payloads handed to a node, acknowledged or not.
     pub attempted: BTreeSet<Id>,
     pub seen: Arc<Mutex<Vec<Seen>>>,
+    pub told: Arc<Mutex<Vec<Told>>>,
+    /// The honest nodes that run, for those who go to them as anybody may.
+    pub doors: Arc<Mutex<BTreeMap<usize, Handle>>>,
     /// How far each honest node's wall clock is ahead.
     pub offsets_ms: Vec<i64>,
     /// Each honest node's disk.
@@ -208,6 +212,8 @@ impl World {
             issued,
             attempted,
             seen: Arc::default(),
+            told: Arc::default(),
+            doors: Arc::default(),
             offsets_ms: vec![0; total],
             disks: (0..total).map(|_| Disk::default()).collect(),
             healed: None,
@@ -295,13 +301,22 @@ impl World {
             ends.push(control.register(channel, seat::quota()).await.unwrap());
         }
         let node = self.replica(i, &format!("node{i}"), seat::channels(ends), self.plan.defences, self.offsets_ms[i]);
-        let (handle, seen) = (node.handle.clone(), Arc::clone(&self.seen));
+        let (handle, seen, told) = (node.handle.clone(), Arc::clone(&self.seen), Arc::clone(&self.told));
+        self.doors.lock().unwrap().insert(i, node.handle.clone());
         self.context.child("observer").spawn(move |context| async move {
             let Some(mut events) = handle.subscribe(EVENTS_MAX).await else { return };
             drop(handle);
-            while let Some(Event::Milestone { height, time_ms, confirmed, .. }) = events.recv().await {
-                let confirmed = confirmed.iter().map(|c| c.id).collect();
-                seen.lock().unwrap().push(Seen { node: i, height, time_ms, at: context.current(), confirmed });
+            while let Some(event) = events.recv().await {
+                match event {
+                    Event::Milestone { height, time_ms, confirmed, .. } => {
+                        let confirmed = confirmed.iter().map(|c| c.id).collect();
+                        seen.lock().unwrap().push(Seen { node: i, height, time_ms, at: context.current(), confirmed });
+                    }
+                    Event::Spends(spends) => {
+                        let news = spends.iter().map(|s| Told { node: i, id: s.id, request: Arc::clone(&s.request), status: s.status });
+                        told.lock().unwrap().extend(news);
+                    }
+                }
             }
         });
         self.nodes[i] = Some(node);
@@ -356,6 +371,7 @@ impl World {
     /// Ends honest node `i` wherever it is.
     pub async fn crash(&mut self, i: usize) {
         let Node { task, handle } = self.nodes[i].take().unwrap();
+        self.doors.lock().unwrap().remove(&i);
         drop(handle);
         task.abort();
         let _ = task.await;

@@ -4,6 +4,7 @@
 //! chance, and a puppet beside it, on the same channels, that says what the replica never would. All stop after a
 //! while ([`STEPS`]), as a course must end.
 
+mod double_spender;
 mod eclipser;
 mod equivocating_issuer;
 mod equivocating_leader;
@@ -11,11 +12,14 @@ mod flooder;
 mod forger;
 mod replayer;
 mod time_liar;
+mod vote_equivocator;
+mod vote_replayer;
 mod withholder;
 
 use crate::seat::{self, Puppet, Rules};
 use crate::world::{PUSH, World};
 use commonware_p2p::simulated::SplitTarget;
+use replica::Handle;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,9 +38,13 @@ pub enum Adversary {
     Flooder,
     TimeLiar,
     Eclipser,
+    DoubleSpender,
+    VoteEquivocator,
+    VoteReplayer,
 }
 
 impl Adversary {
+    /// Those that disturb whatever happens.
     pub const ALL: [Self; 8] = [
         Self::EquivocatingIssuer,
         Self::EquivocatingLeader,
@@ -48,6 +56,10 @@ impl Adversary {
         Self::Eclipser,
     ];
 
+    /// Those that disturb wallets that spend.
+    pub const SPENDING: [Self; 5] =
+        [Self::EquivocatingIssuer, Self::EquivocatingLeader, Self::DoubleSpender, Self::VoteEquivocator, Self::VoteReplayer];
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::EquivocatingIssuer => "equivocating-issuer",
@@ -58,6 +70,9 @@ impl Adversary {
             Self::Flooder => "flooder",
             Self::TimeLiar => "time-liar",
             Self::Eclipser => "eclipser",
+            Self::DoubleSpender => "double-spender",
+            Self::VoteEquivocator => "vote-equivocator",
+            Self::VoteReplayer => "vote-replayer",
         }
     }
 
@@ -72,6 +87,9 @@ impl Adversary {
             Self::Flooder => flooder::play(world, place).await,
             Self::TimeLiar => time_liar::play(world, place).await,
             Self::Eclipser => eclipser::play(world, place).await,
+            Self::DoubleSpender => double_spender::play(world, place).await,
+            Self::VoteEquivocator => vote_equivocator::play(world, place).await,
+            Self::VoteReplayer => vote_replayer::play(world, place).await,
         }
     }
 }
@@ -84,9 +102,14 @@ fn open() -> Rules {
 
 /// A replica that keeps to the rules, and a puppet beside it.
 pub async fn shadow(world: &mut World, place: usize) -> Puppet {
+    accompanied(world, place).await.0
+}
+
+/// The same, for a puppet that speaks to its replica as well.
+async fn accompanied(world: &mut World, place: usize) -> (Puppet, Handle) {
     let seat = seat::take(world.place(place), open()).await;
-    drop(world.accomplice(place, "", seat.first, 0));
-    Puppet::new(world.place(place), seat.second)
+    let handle = world.accomplice(place, "", seat.first, 0);
+    (Puppet::new(world.place(place), seat.second), handle)
 }
 
 /// A puppet alone: the place says nothing else.

@@ -9,6 +9,7 @@ pub mod fairness;
 pub mod memory;
 pub mod progress;
 mod receipts;
+pub mod spending;
 mod validity;
 
 use crate::world::World;
@@ -19,5 +20,6 @@ pub async fn check(world: &World) {
     durability::check(world).await;
     validity::check(world).await;
     receipts::check(world).await;
+    spending::check(world).await;
     memory::check(world).await;
 }

@@ -16,6 +16,7 @@ mod rolling;
 mod single;
 mod slow_disk;
 mod slow_links;
+pub mod spending;
 pub mod turnover;
 
 use crate::course::{Hardware, Play};
@@ -34,6 +35,8 @@ pub struct Scenario {
     pub extra: usize,
     /// Milestones in an epoch, if the scenario is about epochs.
     pub epoch: Option<u64>,
+    /// It is about wallets that spend.
+    pub spends: bool,
 }
 
 /// Makes a phase of an async function.
@@ -47,7 +50,7 @@ pub(crate) use phase;
 
 /// A scenario of one phase that everybody survives.
 fn usual(name: &'static str, phase: Play) -> Scenario {
-    Scenario { name, phases: vec![phase], gone: 0, alone: false, hardware: Hardware::default(), extra: 0, epoch: None }
+    Scenario { name, phases: vec![phase], gone: 0, alone: false, hardware: Hardware::default(), extra: 0, epoch: None, spends: false }
 }
 
 /// All scenarios.
@@ -79,5 +82,9 @@ pub fn all() -> Vec<Scenario> {
             phases: vec![phase!(power_cut::before), phase!(power_cut::after)],
             ..usual("power-cut", phase!(power_cut::before))
         },
+        Scenario { spends: true, ..usual("spending", phase!(spending::healthy)) },
+        Scenario { spends: true, ..usual("spending-partition", phase!(spending::partition)) },
+        Scenario { spends: true, ..usual("spending-restart", phase!(spending::restart)) },
+        Scenario { spends: true, epoch: Some(8), ..usual("spending-epochs", phase!(spending::epochs)) },
     ]
 }
