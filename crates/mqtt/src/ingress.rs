@@ -4,7 +4,8 @@
 //! - An [`Outcome`] is acknowledged, a [`Refusal`] is not. What is acknowledged is durable, was durable before,
 //!   or can never become a reading (and is told on `root/fog/<site>/rejected`).
 //! - Devices publish on `root/device/x` of this site; every other topic is refused here. What they ask of other devices
-//!   (`root/device/<site>/<ID>/request`) goes to the desk for requests, if the site has one.
+//!   (`root/device/<site>/<ID>/request`) goes to the desk for requests, what they report of commands that were paid for
+//!   (`…/report`) to the desk for reports, if the site has one.
 //! - A QoS 1 or 2 publish has an origin: the hash of client, packet id, topic and bytes. With DUP set it is a
 //!   redelivery if its origin was stored lately.
 //! - What a device's registration asks of its readings is checked first ([`crate::identity`]).
@@ -27,7 +28,7 @@ pub use passed::PassedOn;
 
 use crate::identity::{Believed, Identities};
 use crate::log::{AppendError, Appended, Entry, SiteLog};
-use crate::requests::{NotAsked, REQUEST_PAYLOAD_BYTES_MAX, RequestDesk};
+use crate::requests::{NotAsked, REPORT_PAYLOAD_BYTES_MAX, REQUEST_PAYLOAD_BYTES_MAX, ReportDesk, RequestDesk};
 use edge::payload::{self, Malformed, PAYLOAD_BYTES_MAX, Told};
 use protocol::{DeviceName, DeviceTopic, Id, Name, PublicKey, Reading, Topic};
 use std::fmt;
@@ -56,6 +57,7 @@ pub struct Ingress {
     identities: Option<Identities>,
     parser: Option<Parser>,
     requests: Option<Arc<dyn RequestDesk>>,
+    reports: Option<Arc<dyn ReportDesk>>,
     /// The sites whose devices may come here.
     visitors: Vec<Name>,
     /// Who is told when one has come, or has come back.
@@ -94,6 +96,7 @@ impl Ingress {
             identities: None,
             parser: None,
             requests: None,
+            reports: None,
             visitors: Vec::new(),
             arrivals: None,
             now_us,
@@ -124,6 +127,12 @@ impl Ingress {
     #[must_use]
     pub fn with_requests(self, desk: Arc<dyn RequestDesk>) -> Self {
         Self { requests: Some(desk), ..self }
+    }
+
+    /// The same, which hands what devices report of commands that were paid for to `desk`. Without, reports are refused.
+    #[must_use]
+    pub fn with_reports(self, desk: Arc<dyn ReportDesk>) -> Self {
+        Self { reports: Some(desk), ..self }
     }
 
     /// The same, for devices that roam: those of the sites `visitors` are taken too, if they sign. `arrivals` is told of those
@@ -166,7 +175,7 @@ impl Ingress {
                 count(&self.accepted, 1);
                 count(&self.readings, readings.len());
             }
-            Ok(Outcome::Requested) => {
+            Ok(Outcome::Requested | Outcome::Reported) => {
                 count(&self.accepted, 1);
             }
             Ok(Outcome::Duplicate) => {
@@ -200,6 +209,11 @@ impl Ingress {
             && let Ok(Topic::Request(from)) = publish.topic.parse::<Topic>()
         {
             return self.request(from, &publish).await;
+        }
+        if publish.topic.ends_with("/report")
+            && let Ok(Topic::Report(from)) = publish.topic.parse::<Topic>()
+        {
+            return self.report(from, &publish).await;
         }
         let topic = self.topic(publish.topic)?;
         let bytes = publish.payload.len();
@@ -257,6 +271,29 @@ impl Ingress {
         }
         match desk.ask(from, publish.payload, self.arrival_us()).await {
             Ok(()) => Ok(Outcome::Requested),
+            Err(NotAsked::Refused(why)) => {
+                let reason = shortened(&why, REASON_BYTES_MAX);
+                Ok(Outcome::Rejected(Rejection { topic: publish.topic.to_owned(), reason, bytes }))
+            }
+            Err(NotAsked::Later) => Err(AppendError::Overloaded.into()),
+        }
+    }
+
+    /// Hands a report to its desk.
+    async fn report(&self, from: DeviceName, publish: &Publish<'_>) -> Result<Outcome, Refusal> {
+        let refuse = |why: &str| Refusal::Topic(format!("the topic {:?} is refused: {why}", shortened(publish.topic, QUOTE_BYTES_MAX)));
+        let bytes = publish.payload.len();
+        let Some(desk) = &self.reports else {
+            return Err(refuse("this site offers no services: [services] in its node's configuration says so"));
+        };
+        if from.site != self.site {
+            return Err(refuse(&format!("this is the site {0}, publish to root/device/{0}/…", self.site)));
+        }
+        if bytes > REPORT_PAYLOAD_BYTES_MAX {
+            return Err(Refusal::TooLarge { bytes, limit_bytes: REPORT_PAYLOAD_BYTES_MAX });
+        }
+        match desk.report(from, publish.payload).await {
+            Ok(()) => Ok(Outcome::Reported),
             Err(NotAsked::Refused(why)) => {
                 let reason = shortened(&why, REASON_BYTES_MAX);
                 Ok(Outcome::Rejected(Rejection { topic: publish.topic.to_owned(), reason, bytes }))

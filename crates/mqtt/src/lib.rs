@@ -47,5 +47,5 @@ pub use crate::external::ExternalConfig;
 pub use crate::identity::{Identities, IdentityCounters, Registered, Registry, Unbelievable};
 pub use crate::ingress::{Arrival, Ingress, IngressCounters, Outcome, Parser, PassedOn, Publish, Refusal};
 pub use crate::log::{AppendError, Appended, Entry, LogConfig, LogError, LogReport, LogStats, SiteLog};
-pub use crate::requests::{NOT_IN_PARTS, NotAsked, RequestDesk};
+pub use crate::requests::{NOT_IN_PARTS, NotAsked, ReportDesk, RequestDesk};
 pub use crate::tiers::{TierConfig, TierError, TierStats};

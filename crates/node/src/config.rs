@@ -14,6 +14,7 @@ mod paths;
 mod requests;
 mod roaming;
 mod roles;
+mod services;
 mod tier;
 
 pub(crate) use broker::{BrokerConfig, BrokerLogin};
@@ -26,6 +27,7 @@ pub(crate) use requests::{AGE_S_MAX, RequestsConfig};
 pub(crate) use requests::{AcceptRule, AllowRule};
 pub(crate) use roaming::RoamingConfig;
 pub(crate) use roles::RoleName;
+pub(crate) use services::ServicesConfig;
 pub(crate) use tier::TierSettings;
 
 use protocol::Name;
@@ -68,6 +70,9 @@ pub(crate) struct Config {
     /// What devices may ask of each other; without it, nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) requests: Option<RequestsConfig>,
+    /// What the node's wallet offers through devices here; without it, nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) services: Option<ServicesConfig>,
     /// Where devices may roam; without it, nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) roaming: Option<RoamingConfig>,
@@ -265,6 +270,7 @@ impl Config {
             }
             requests.check()?;
         }
+        self.check_services()?;
         if let Some(roaming) = &self.roaming {
             let (Some(site), Some(BrokerConfig { embedded: Some(_), .. })) = (&self.site, &self.broker) else {
                 return wrong("roaming", "only an embedded broker can hand sessions over: give [site] and broker.embedded");

@@ -233,7 +233,7 @@ impl Gate {
                     open.relay.offer(ingress.copies(&outcome));
                 }
                 match outcome {
-                    Outcome::Stored { .. } | Outcome::Requested => Verdict::Route,
+                    Outcome::Stored { .. } | Outcome::Requested | Outcome::Reported => Verdict::Route,
                     Outcome::Duplicate => Verdict::Settle(PublishAckReason::NoMatchingSubscribers, String::new()),
                     Outcome::Rejected(rejection) => Verdict::Settle(PublishAckReason::PayloadFormatInvalid, rejection.reason),
                 }
@@ -265,7 +265,7 @@ impl Gate {
             self.doorman.denied(session, topic);
             let why = match topic.parse::<Topic>() {
                 // REQ-13: nobody here could say what becomes of it
-                Ok(Topic::Request(_)) => crate::requests::NOT_IN_PARTS.to_owned(),
+                Ok(Topic::Request(_) | Topic::Report(_)) => crate::requests::NOT_IN_PARTS.to_owned(),
                 _ => format!("devices of this site publish to root/device/{}/<ID>/sense|act/<dataType>", self.site),
             };
             return Verdict::Refuse { code: PublishAckReason::NotAuthorized, why, always: true };

@@ -36,6 +36,8 @@ pub enum Outcome {
     Duplicate,
     /// It asks another device for something, and is on its way.
     Requested,
+    /// It tells what became of a command that somebody paid for, and that is durable.
+    Reported,
     /// Its payload can never become a reading; sending it again would not help.
     Rejected(Rejection),
 }
@@ -60,7 +62,7 @@ impl Outcome {
             Self::Stored { readings, .. } => {
                 readings.iter().map(|reading| (Topic::Fog(reading.topic.clone()).to_string(), payload::fog_json(reading))).collect()
             }
-            Self::Duplicate | Self::Requested => Vec::new(),
+            Self::Duplicate | Self::Requested | Self::Reported => Vec::new(),
             Self::Rejected(Rejection { topic, reason, bytes }) => {
                 let told = serde_json::json!({ "topic": topic, "reason": reason, "bytes": bytes });
                 vec![(Topic::Rejected(site.clone()).to_string(), told.to_string().into_bytes())]
@@ -100,7 +102,7 @@ pub enum Refusal {
 /// How many publishes had which end, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IngressCounters {
-    /// Stored, wholly or in part; and requests that were taken.
+    /// Stored, wholly or in part; and requests and reports that were taken.
     pub accepted: u64,
     /// All of it was stored before.
     pub duplicates: u64,

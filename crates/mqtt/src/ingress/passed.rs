@@ -30,7 +30,7 @@ impl Ingress {
         let outcome = self.judge_and_keep(passed).await;
         let (counter, readings) = match &outcome {
             Ok(Outcome::Stored { readings, .. }) => (&self.accepted, readings.len()),
-            Ok(Outcome::Requested) => (&self.accepted, 0), // what is passed on is no request
+            Ok(Outcome::Requested | Outcome::Reported) => (&self.accepted, 0), // what is passed on is neither
             Ok(Outcome::Duplicate) => (&self.duplicates, 0),
             Ok(Outcome::Rejected(_)) => (&self.rejected, 0),
             Err(_) => (&self.refused, 0),

@@ -1,10 +1,11 @@
 //! `[ledger]`: the node's part in the ledger, its peers, and how long it keeps what is old.
 
 use super::{Config, check_name, check_range, loopback, wrong};
-use protocol::PublicKey;
-use protocol::limits::BATCH_READINGS_MAX;
+use crate::site::Earners;
+use protocol::limits::{BATCH_READINGS_MAX, SHARES_MAX};
+use protocol::{DeviceName, PublicKey};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -23,6 +24,11 @@ const RETENTION_AGE_DAYS_MAX: u64 = 36_500;
 /// The smallest limit of messages and payloads, in bytes.
 const RETENTION_BYTES_MIN: u64 = 16 << 20;
 
+/// Says that nobody earns from this site's readings.
+const NOBODY: &str = "none";
+/// Devices whose readings earn for a wallet of their own.
+const DEVICE_SHARES_MAX: usize = 10_000;
+
 const _: () = assert!(BATCH_READINGS_MAX == 4096); // what the documented default says
 
 /// A peer's place on the network.
@@ -33,6 +39,16 @@ pub(crate) struct PeerConfig {
     pub(crate) key: String,
     /// Where it listens.
     pub(crate) address: SocketAddr,
+}
+
+/// Who earns from the readings of one device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ShareConfig {
+    /// The device: `site/ID`.
+    pub(crate) device: String,
+    /// Whose purse it is: a public key, 64 hexadecimal digits.
+    pub(crate) wallet: String,
 }
 
 /// The node's part in the ledger.
@@ -49,11 +65,17 @@ pub(crate) struct LedgerConfig {
     pub(crate) batch_delay_ms: u64,
     /// At most this many readings in a batch.
     pub(crate) batch_readings_max: usize,
+    /// Whose purse the site's confirmed readings earn for: a public key, or `none`. Without it, the node's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) wallet: Option<String>,
     /// How long old messages stay.
     pub(crate) retention: RetentionConfig,
     /// Whom this node talks to, by the name people use: validators of the genesis, and whoever else may connect to it.
     /// Its own entry may be left out, as may those of validators that registered an address.
     pub(crate) peers: BTreeMap<String, PeerConfig>,
+    /// Devices whose readings earn for other purses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) shares: Vec<ShareConfig>,
 }
 
 /// How long a node keeps what its state no longer needs. Without a limit it keeps everything.
@@ -85,8 +107,10 @@ impl Default for LedgerConfig {
             heartbeat_ms: 15_000,
             batch_delay_ms: 5,
             batch_readings_max: 1000,
+            wallet: None,
             retention: RetentionConfig::default(),
             peers: BTreeMap::new(),
+            shares: Vec::new(),
         }
     }
 }
@@ -105,6 +129,7 @@ impl Config {
         if let Some(bytes) = ledger.retention.max_bytes {
             check_range("ledger.retention.max_bytes", bytes, RETENTION_BYTES_MIN, i64::MAX.cast_unsigned())?;
         }
+        self.check_shares()?;
         let mut keys = BTreeMap::new();
         for (name, peer) in &ledger.peers {
             let at = format!("ledger.peers.{name}");
@@ -117,9 +142,51 @@ impl Config {
         Ok(())
     }
 
+    /// Checks who earns.
+    fn check_shares(&self) -> Result<(), (String, String)> {
+        let ledger = &self.ledger;
+        if let Some(text) = ledger.wallet.as_deref().filter(|text| *text != NOBODY) {
+            wallet_in("ledger.wallet", text)?;
+        }
+        check_range("ledger.shares: their number", ledger.shares.len() as u64, 0, DEVICE_SHARES_MAX as u64)?;
+        let (mut devices, mut wallets) = (BTreeSet::new(), BTreeSet::new());
+        for (index, share) in ledger.shares.iter().enumerate() {
+            let at = format!("ledger.shares[{index}]");
+            let device = share.device.parse::<DeviceName>().map_err(|why| (format!("{at}.device"), why.to_string()))?;
+            wallets.insert(wallet_in(&format!("{at}.wallet"), &share.wallet)?);
+            if !devices.insert(device) {
+                return wrong(format!("{at}.device"), format!("{} is there twice", share.device));
+            }
+        }
+        // one place is for all other devices
+        check_range("ledger.shares: different wallets", wallets.len() as u64, 0, SHARES_MAX as u64 - 1)
+    }
+
+    /// Who earns from the readings of the site, if it has one. `own` is the node's key.
+    #[must_use]
+    pub(crate) fn earners(&self, own: PublicKey) -> Earners {
+        let ledger = &self.ledger;
+        let rest = match ledger.wallet.as_deref() {
+            None => Some(own),
+            Some(text) => text.parse().ok(), // checked: a key, or nobody
+        };
+        let of_device = |share: &ShareConfig| Some((share.device.parse::<DeviceName>().ok()?, share.wallet.parse::<PublicKey>().ok()?));
+        Earners::new(rest, ledger.shares.iter().filter_map(of_device))
+    }
+
     /// Where the peers listen, by their keys.
     #[must_use]
     pub(crate) fn peers(&self) -> BTreeMap<PublicKey, SocketAddr> {
         self.ledger.peers.values().filter_map(|p| Some((p.key.parse().ok()?, p.address))).collect()
+    }
+}
+
+/// A wallet's key: what is earned for another one is lost.
+fn wallet_in(at: &str, text: &str) -> Result<PublicKey, (String, String)> {
+    let key: PublicKey =
+        text.parse().map_err(|_| (at.to_owned(), format!("{text:?} is not a public key: 64 lower-case hexadecimal digits")))?;
+    match key.is_sound() {
+        true => Ok(key),
+        false => Err((at.to_owned(), format!("{text} is not a sound Ed25519 key: nobody could spend what it earns"))),
     }
 }

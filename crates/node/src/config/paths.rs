@@ -58,6 +58,12 @@ impl Config {
         self.data_dir().join("index.sqlite")
     }
 
+    /// What wallets spend and what there is to buy, as this node saw it: `<data_dir>/wallets.sqlite`.
+    #[must_use]
+    pub(crate) fn spends_file(&self) -> PathBuf {
+        self.data_dir().join("wallets.sqlite")
+    }
+
     /// What sites told each other, and what was done about it: `<data_dir>/exchange.sqlite`.
     #[must_use]
     pub(crate) fn exchange_file(&self) -> PathBuf {

@@ -64,6 +64,31 @@ fn retention_is_everything_unless_limited() {
 }
 
 #[test]
+fn who_earns_from_readings() {
+    let key = |seed: u8| protocol::SecretKey::from_seed(&[seed; 32]).public_key();
+    let own = key(1);
+    let (two, three) = (key(2), key(3));
+    let ledger = |text: &str| format!("[ledger]\n{text}");
+    let share = |device: &str, wallet: &str| format!("[[ledger.shares]]\ndevice = \"{device}\"\nwallet = \"{wallet}\"\n");
+    let named = format!("wallet = \"{two}\"\n");
+    let config = load(&format!("{}{}", ledger(&named), share("z1/m1", &three.to_string()))).unwrap();
+    assert_eq!(load(&config.to_toml()).unwrap().ledger, config.ledger);
+    let device: protocol::DeviceName = "z1/m1".parse().unwrap();
+    assert_eq!(config.earners(own), crate::site::Earners::new(Some(two), [(device, three)]));
+    assert_eq!(Config::default().earners(own), crate::site::Earners::new(Some(own), []));
+    assert_eq!(load(&ledger("wallet = \"none\"\n")).unwrap().earners(own), crate::site::Earners::new(None, []));
+    for bad in ["wallet = \"me\"\n".to_owned(), format!("wallet = \"{}\"\n", format!("01{}", "0".repeat(62)))] {
+        assert!(refusal(&ledger(&bad)).contains("ledger.wallet"), "{bad}");
+    }
+    let twice = share("z1/m1", &two.to_string()).repeat(2);
+    assert!(refusal(&twice).contains("twice"));
+    assert!(refusal(&share("m1", &two.to_string())).contains("ledger.shares[0].device"));
+    assert!(refusal(&share("z1/m1", "x")).contains("ledger.shares[0].wallet"));
+    let many: String = (0..64u8).map(|n| share(&format!("z1/m{n}"), &key(n + 10).to_string())).collect();
+    assert!(refusal(&many).contains("different wallets"));
+}
+
+#[test]
 fn a_place_in_the_tree_of_brokers() {
     let with = |tier: &str| format!("[site]\nname = \"agg1/loc1\"\n[broker]\nembedded = \"127.0.0.1:1883\"\n[tier]\n{tier}");
     let config = load(&with("parent = \"mqtt://agg1.example\"\n")).unwrap();

@@ -1,13 +1,13 @@
 //! What may be typed after `wattle demo`, and the order of events.
 
 use super::report::Report;
-use super::{Network, energy, free_plan};
+use super::{Network, energy, espresso, free_plan, market};
 use crate::cli::output::{note, print, print_json};
 use crate::cli::replay::Pace;
 use crate::cli::runtime::{asked_to_stop, runtime};
 use crate::cli::{Exit, Failure, quantity};
 use protocol::Name;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Validators of the demo's network: one of them may fail.
@@ -20,13 +20,37 @@ const SPEEDUP: f64 = 10_600.0;
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Scenarios.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, clap::Subcommand)]
 pub(crate) enum Scenario {
     /// Smart meters of 17 homes: load and solar power
-    Energy,
+    Energy(Energy),
+    /// Eight nodes share data, earn DCoin and buy espressos; one of them tries to cheat
+    Market(market::Arguments),
+    /// An espresso machine that brews on a valid certificate only
+    Espresso(espresso::Arguments),
 }
 
 /// `wattle demo`.
+#[derive(Debug, clap::Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Without a scenario it is `wattle demo energy`. `wattle demo SCENARIO --help` says what each does.
+
+Examples:
+  wattle demo
+  wattle demo --exit --json          for programs: 0 only if every reading was confirmed exactly once
+  wattle demo market --exit          wallets, votes, and an espresso machine that checks certificates itself"
+)]
+pub(crate) struct Arguments {
+    /// What to play; without it, energy
+    #[command(subcommand)]
+    scenario: Option<Scenario>,
+    #[command(flatten)]
+    energy: Energy,
+}
+
+/// `wattle demo energy`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Starts four nodes, each a process with its own directory and keys; the first serves site z1 with an MQTT broker.
@@ -34,13 +58,10 @@ Replays real smart-meter data over MQTT, waits until every reading is confirmed 
 receipts, and shows that a receipt with one flipped bit is refused. Then everything keeps running until Ctrl-C.
 
 Examples:
-  wattle demo
-  wattle demo --exit --json          for programs: 0 only if every reading was confirmed exactly once
-  wattle demo --readings 6000 --speedup 50000 --dir mynet")]
-pub(crate) struct Arguments {
-    /// What to play
-    #[arg(value_enum, default_value_t = Scenario::Energy)]
-    scenario: Scenario,
+  wattle demo energy
+  wattle demo energy --exit --json          for programs: 0 only if every reading was confirmed exactly once
+  wattle demo energy --readings 6000 --speedup 50000 --dir mynet")]
+pub(crate) struct Energy {
     /// End after the report; the exit code says whether every promise was kept
     #[arg(long)]
     exit: bool,
@@ -63,11 +84,19 @@ pub(crate) struct Arguments {
 /// # Errors
 /// [`Failure`] if the network cannot be run, or a promise was not kept.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let Scenario::Energy = arguments.scenario;
+    match &arguments.scenario {
+        None => run_energy(&arguments.energy),
+        Some(Scenario::Energy(energy)) => run_energy(energy),
+        Some(Scenario::Market(market)) => market::run(market),
+        Some(Scenario::Espresso(espresso)) => espresso::run(espresso),
+    }
+}
+
+fn run_energy(arguments: &Energy) -> Result<(), Failure> {
     let name = |text: &str| Name::new(text).map_err(|e| Failure::new(Exit::Fault, e, text, "report this"));
     let (network_name, site) = (name("demo")?, name("z1")?);
     let readings = energy::readings(&site, arguments.readings)?;
-    let directory = directory(arguments)?;
+    let directory = directory(arguments.dir.as_deref())?;
     let (plan, notes) = free_plan(network_name, site, NODES)?;
     notes.iter().for_each(|n| note(n));
     note(&format!("starting {NODES} nodes in {} (kept afterwards)", directory.display()));
@@ -107,9 +136,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-fn directory(arguments: &Arguments) -> Result<PathBuf, Failure> {
-    match &arguments.dir {
-        Some(directory) => Ok(std::path::absolute(directory).unwrap_or_else(|_| directory.clone())),
+/// Where a demo keeps its nodes' directories.
+///
+/// # Errors
+/// [`Failure`] if no temporary directory can be made.
+pub(super) fn directory(given: Option<&Path>) -> Result<PathBuf, Failure> {
+    match given {
+        Some(directory) => Ok(std::path::absolute(directory).unwrap_or_else(|_| directory.to_path_buf())),
         None => tempfile::Builder::new()
             .prefix("wattle-demo-")
             .tempdir()
@@ -137,7 +170,10 @@ fn invitation(network: &Network, report: &Report) -> String {
 }
 
 /// Until Ctrl-C, or a node ends.
-async fn leave_running(network: &mut Network) -> Result<(), Failure> {
+///
+/// # Errors
+/// [`Failure`] if a node ends.
+pub(super) async fn leave_running(network: &mut Network) -> Result<(), Failure> {
     let stop = asked_to_stop();
     tokio::pin!(stop);
     loop {

@@ -2,6 +2,8 @@
 
 mod command;
 mod energy;
+mod espresso;
+mod market;
 mod network;
 mod report;
 

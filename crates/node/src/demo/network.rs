@@ -10,7 +10,7 @@ use crate::cli::client::NodeClient;
 use crate::cli::init::{self, BrokerPlan, HTTP_PORT, LEDGER_PORT, MQTT_PORT, Plan, Ports, Written};
 use crate::cli::wire::Status;
 use crate::cli::{Exit, Failure};
-use protocol::{Genesis, Name, Parameters};
+use protocol::{Genesis, Name, Parameters, WalletParameters};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::net::TcpListener;
@@ -79,7 +79,8 @@ pub(crate) fn free_plan(name: Name, site: Name, nodes: u16) -> Result<(Plan, Vec
         ports.push(Ports { ledger, http });
     }
     let broker = BrokerPlan::Embedded(next(MQTT_PORT, "MQTT".to_owned())?);
-    Ok((Plan { name, site, nodes: ports, broker, parameters: Parameters::default() }, notes))
+    let (parameters, wallet_parameters) = (Parameters::default(), WalletParameters::default());
+    Ok((Plan { name, site, nodes: ports, broker, parameters, wallet_parameters }, notes))
 }
 
 impl NodeProcess {
@@ -96,7 +97,15 @@ impl Network {
     /// # Errors
     /// [`Failure`] if it cannot be written or a process cannot be started.
     pub(crate) fn start(directory: &Path, plan: &Plan) -> Result<Self, Failure> {
-        let Written { genesis, genesis_file, directories } = init::write(plan, directory)?;
+        Self::launch(init::write(plan, directory)?, plan)
+    }
+
+    /// Starts the nodes of a network that was written. They are not ready yet.
+    ///
+    /// # Errors
+    /// [`Failure`] if a process cannot be started.
+    pub(crate) fn launch(written: Written, plan: &Plan) -> Result<Self, Failure> {
+        let Written { genesis, genesis_file, directories } = written;
         let broker = match &plan.broker {
             BrokerPlan::Embedded(port) => format!("mqtt://127.0.0.1:{port}"),
             BrokerPlan::External(url) => url.clone(),
