@@ -111,4 +111,47 @@ fn proof_of_work_takes_more_hashes_with_each_nibble() {
     let figures = bench(&["pow", "--difficulty", "2", "--searches", "200"]);
     let mean = |difficulty: u8| figure(&figures[format!("difficulty_{difficulty}")], "hashes_mean");
     assert!(mean(0) == 1.0 && mean(1) > 8.0 && mean(2) > 128.0, "{figures:#}");
+    let request = |difficulty: u8| figure(&figures[format!("difficulty_{difficulty}")], "request_hashes_mean");
+    assert!(request(0) == 1.0 && request(1) > 8.0 && request(2) > 128.0, "{figures:#}");
+}
+
+#[test]
+fn requests_are_certified_and_final_on_either_network() {
+    for network in ["simulated", "tcp"] {
+        let load = ["--nodes", "4", "--network", network, "--wallets", "3", "--chain", "8", "--requests", "120"];
+        let figures = bench(&[["certificates"].as_slice(), load.as_slice()].concat());
+        assert_eq!((&figures["bench"], &figures["network"]), (&json!("certificates"), &json!(network)));
+        assert_eq!(figure(&figures, "requests"), 120.0);
+        let (certified, executed) = (figure(&figures, "certified_per_second"), figure(&figures, "final_per_second"));
+        assert!(certified > 0.0 && executed > 0.0 && executed <= certified, "{figures:#}");
+        for name in ["certified_ms", "final_ms"] {
+            let latency = &figures[name];
+            assert!(figure(latency, "p50") <= figure(latency, "p99") && figure(latency, "p99") <= figure(latency, "max"));
+        }
+        // three of four votes at least, and a certificate that shows them
+        assert!(figure(&figures, "votes_per_request") > 2.99 && figure(&figures, "certificate_bytes") > 3.0 * 135.0, "{figures:#}");
+    }
+}
+
+#[test]
+fn one_wallet_waits_for_two_turns_of_the_links() {
+    let load = ["--latency-ms", "4", "--wallets", "1", "--chain", "1", "--requests", "20"];
+    let figures = bench(&[["certificates"].as_slice(), load.as_slice()].concat());
+    assert!(figure(&figures["certified_ms"], "p50") >= 8.0, "{figures:#}");
+}
+
+#[test]
+fn votes_have_a_size_a_cost_and_a_passage() {
+    let figures = bench(&["vote", "--nodes", "4,8", "--votes", "16", "--samples", "20", "--extrapolate"]);
+    assert_eq!(figures["bench"], "vote");
+    for name in ["request_bytes", "sign_us", "verify_us", "verify_batched_us", "take_in_us", "sync_us"] {
+        assert!(figure(&figures, name) > 0.0, "{name} in {figures:#}");
+    }
+    let (four, eight) = (&figures["committee_4"], &figures["committee_8"]);
+    assert_eq!((&four["votes_needed"], &eight["votes_needed"]), (&json!(3), &json!(6)));
+    assert!(figure(four, "certificate_bytes") < figure(eight, "certificate_bytes"));
+    let passage = &figures["passage_with_32_bytes_of_data"];
+    assert!(figure(passage, "min_ms") > 0.0 && figure(passage, "min_ms") <= figure(passage, "mean_ms"), "{figures:#}");
+    let model = &figures["model"];
+    assert!(figure(&model["voters_8"], "certified_ms") < figure(&model["voters_1000"], "certified_ms"), "{figures:#}");
 }

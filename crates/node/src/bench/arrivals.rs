@@ -82,7 +82,7 @@ pub(super) async fn run((handle, key): &Member, rate: f64, seconds: u32) -> Resu
                 tracker.issued(id, readings);
             }
             event = events.recv() => {
-                let Event::Milestone { confirmed, .. } = event.ok_or_else(stopped)?;
+                let Event::Milestone { confirmed, .. } = event.ok_or_else(stopped)? else { continue };
                 let own = confirmed.iter().filter(|message| message.issuer == *key);
                 own.for_each(|message| tracker.confirmed(message.id));
             }

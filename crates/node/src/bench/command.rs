@@ -1,6 +1,6 @@
 //! What may be typed after `wattle bench`.
 
-use super::{confirm, connections, dag, ingest, mqtt, mqttsn, pow, storage, verify};
+use super::{certificates, confirm, connections, dag, ingest, mqtt, mqttsn, pow, storage, verify, vote};
 use crate::cli::Failure;
 
 /// `wattle bench`.
@@ -18,7 +18,10 @@ Examples:
   wattle bench confirm --nodes 48 --network simulated --rate 100
   wattle bench dag --nodes 8 --network tcp
   wattle bench storage --batch 1,1000 --readings 100000
-  wattle bench pow --difficulty 3")]
+  wattle bench pow --difficulty 3
+  wattle bench certificates --wallets 64 --chain 64
+  wattle bench certificates --nodes 8 --wallets 1 --chain 1 --requests 500
+  wattle bench vote --extrapolate")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     bench: Bench,
@@ -44,6 +47,10 @@ enum Bench {
     Storage(storage::Arguments),
     /// Hashes and time that the proof of work takes at each difficulty
     Pow(pow::Arguments),
+    /// Requests a second that a committee certifies and executes, and how soon
+    Certificates(certificates::Arguments),
+    /// What a vote and a certificate take: bytes, time, and what follows for larger committees
+    Vote(vote::Arguments),
 }
 
 /// What all benches understand.
@@ -72,5 +79,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Bench::Dag(arguments) => dag::run(arguments),
         Bench::Storage(arguments) => storage::run(arguments),
         Bench::Pow(arguments) => pow::run(arguments),
+        Bench::Certificates(arguments) => certificates::run(arguments),
+        Bench::Vote(arguments) => vote::run(arguments),
     }
 }

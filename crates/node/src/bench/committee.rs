@@ -80,8 +80,18 @@ pub(super) type Member = (Handle, PublicKey);
 /// # Errors
 /// [`Failure`] if they cannot be started, or do not find each other.
 pub(super) async fn start(runtime: &Runtime, nodes: u8, links: Links) -> Result<Vec<Member>, Failure> {
-    allow_files(u64::from(nodes) * (FILES_PER_NODE + 2 * u64::from(nodes)));
     let (genesis, keys) = found(nodes)?;
+    start_with(runtime, genesis, keys, links).await
+}
+
+/// Starts the replicas of a network that [`found`] gave, to whose genesis something may have been added, and waits until each
+/// hears of all others.
+///
+/// # Errors
+/// As [`start`].
+pub(super) async fn start_with(runtime: &Runtime, genesis: Genesis, keys: Vec<SecretKey>, links: Links) -> Result<Vec<Member>, Failure> {
+    let nodes = keys.len() as u64;
+    allow_files(nodes * (FILES_PER_NODE + 2 * nodes));
     let public: Vec<PublicKey> = keys.iter().map(SecretKey::public_key).collect();
     let handles = match links {
         Links::Tcp => on_tcp(runtime, &genesis, keys).await?,
@@ -100,7 +110,10 @@ fn broken(why: &dyn Display) -> Failure {
 }
 
 /// The genesis of a network of so many, and the keys in the committee's order.
-fn found(nodes: u8) -> Result<(Genesis, Vec<SecretKey>), Failure> {
+///
+/// # Errors
+/// [`Failure`] if there are more than a committee has room for.
+pub(super) fn found(nodes: u8) -> Result<(Genesis, Vec<SecretKey>), Failure> {
     let mut keys: Vec<SecretKey> = (1..=nodes).map(|n| SecretKey::from_seed(&[n; 32])).collect();
     keys.sort_by_key(SecretKey::public_key);
     let name = |text: &str| Name::new(text).map_err(|e| broken(&e));

@@ -230,7 +230,7 @@ impl Tracker {
 
     fn happened(&mut self, event: &Event) {
         let now = Instant::now();
-        let Event::Milestone { confirmed, .. } = event;
+        let Event::Milestone { confirmed, .. } = event else { return };
         for message in confirmed.iter() {
             if self.counts {
                 self.tally.readings_ever += u64::from(message.readings);
