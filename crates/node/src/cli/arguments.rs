@@ -1,7 +1,7 @@
 //! What may be typed, and which file does it.
 
 use super::{Exit, Failure, check, init, light, messages, milestones, output, readings, receipt, replay, status, up, user, verify};
-use super::{device, pipeline, requests, stake, validator, validators, wallet};
+use super::{device, pipeline, request, requests, service, stake, validator, validators, wallet};
 use crate::{bench, demo};
 use clap::error::ErrorKind;
 use clap::{ArgAction, Parser, Subcommand};
@@ -51,7 +51,7 @@ pub(crate) enum Command {
     Replay(replay::Arguments),
     /// Fetch the receipt of one reading
     Receipt(receipt::Arguments),
-    /// Check a receipt offline and say what it proves
+    /// Check a receipt or a certificate offline and say what it proves
     Verify(verify::Arguments),
     /// Follow certificates and check proofs of nodes that nobody trusts
     Light(light::Arguments),
@@ -77,8 +77,12 @@ pub(crate) enum Command {
     Withdraw(stake::Withdraw),
     /// Register devices, rotate and revoke their keys, describe them
     Device(device::Arguments),
-    /// Balances and stakes
+    /// Make wallets, see what they have, pay
     Wallet(wallet::Arguments),
+    /// What wallets spend, and the certificates of it
+    Request(request::Arguments),
+    /// Offer services, buy them, and say how it went
+    Service(service::Arguments),
     /// Check pipelines of the fog, and try them on recorded data
     Pipeline(pipeline::Arguments),
     /// The file of users that the site's broker knows
@@ -138,6 +142,8 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
         Command::Withdraw(arguments) => stake::withdraw(arguments),
         Command::Device(arguments) => device::run(arguments),
         Command::Wallet(arguments) => wallet::run(arguments),
+        Command::Request(arguments) => request::run(arguments),
+        Command::Service(arguments) => service::run(arguments),
         Command::Pipeline(arguments) => pipeline::run(arguments),
         Command::User(arguments) => user::run(arguments),
         Command::Check(arguments) => check::run(arguments),

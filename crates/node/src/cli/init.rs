@@ -12,7 +12,7 @@ use super::output::{note, print};
 use super::{Exit, Failure, quantity};
 use crate::config::Config;
 use protocol::limits::COMMITTEE_MAX;
-use protocol::{Committee, Genesis, Name, Parameters, SecretKey, Validator};
+use protocol::{Committee, Genesis, Name, Parameters, SecretKey, Validator, WalletParameters};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
@@ -35,6 +35,7 @@ Examples:
   wattle init --out net --base-port 21000        ledger 21000…, HTTP 21004…, MQTT 21008
   wattle init --out net --broker mqtt://127.0.0.1:1883
   wattle init --out net --epoch-milestones 500   a new committee every ten seconds under load
+  wattle init --out net --difficulty 3           requests of wallets that cost more work
 
 Then, for each node:  wattle up --config net/node1/wattle.toml
 To spread the nodes over several machines, move each directory and change the addresses in its wattle.toml.")]
@@ -69,6 +70,38 @@ pub(crate) struct Arguments {
     /// Epochs that stake stays bound, and punishable, after it was undelegated
     #[arg(long, value_name = "N", default_value_t = Parameters::default().unbonding_epochs)]
     unbonding_epochs: u64,
+    #[command(flatten)]
+    wallets: Wallets,
+}
+
+/// What the network agrees on about wallets; WAL-50 of docs/spec/wallet.md.
+#[derive(Debug, clap::Args)]
+struct Wallets {
+    /// Percent of the committee that must vote for a request; 67 stands for more than two thirds
+    #[arg(long, value_name = "PERCENT", default_value_t = WalletParameters::default().threshold_percent)]
+    threshold: u8,
+    /// Zero nibbles of work that a wallet's request needs; up to 16
+    #[arg(long, value_name = "N", default_value_t = WalletParameters::default().difficulty)]
+    difficulty: u8,
+    /// Confirmed shares of data that earn a DCoin
+    #[arg(long, value_name = "N", default_value_t = WalletParameters::default().shares_per_coin)]
+    shares_per_coin: u32,
+    /// What a vote for a request earns, in sub-units: 1000000 are a DCoin
+    #[arg(long, value_name = "UNITS", default_value_t = WalletParameters::default().vote_reward)]
+    vote_reward: u64,
+    /// DCoin that the shares of one node earn in an epoch at most
+    #[arg(long, value_name = "DCOIN", default_value_t = WalletParameters::default().share_cap)]
+    share_cap: u64,
+    /// DCoin that the votes of one member earn in an epoch at most
+    #[arg(long, value_name = "DCOIN", default_value_t = WalletParameters::default().reward_cap)]
+    reward_cap: u64,
+}
+
+impl Wallets {
+    const fn parameters(&self) -> WalletParameters {
+        let Self { threshold, difficulty, shares_per_coin, vote_reward, share_cap, reward_cap } = *self;
+        WalletParameters { threshold_percent: threshold, difficulty, shares_per_coin, vote_reward, share_cap, reward_cap }
+    }
 }
 
 /// One node's ports.
@@ -102,6 +135,8 @@ pub(crate) struct Plan {
     pub(crate) broker: BrokerPlan,
     /// What the genesis says beside its committee.
     pub(crate) parameters: Parameters,
+    /// What it says about wallets.
+    pub(crate) wallet_parameters: WalletParameters,
 }
 
 /// What was written.
@@ -130,7 +165,8 @@ impl Plan {
         };
         let ports = (0..nodes).map(|k| Ok(Ports { ledger: port(ledger, k)?, http: port(http, k)? }));
         let nodes = ports.collect::<Result<_, Failure>>()?;
-        Ok(Self { name, site, nodes, broker: BrokerPlan::Embedded(mqtt), parameters: Parameters::default() })
+        let (parameters, wallet_parameters) = (Parameters::default(), WalletParameters::default());
+        Ok(Self { name, site, nodes, broker: BrokerPlan::Embedded(mqtt), parameters, wallet_parameters })
     }
 }
 
@@ -150,6 +186,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         unbonding_epochs: arguments.unbonding_epochs,
         ..plan.parameters
     };
+    plan.wallet_parameters = arguments.wallets.parameters();
     let written = write(&plan, &arguments.out)?;
     note(&format!("network {} with {} nodes; start them with:", written.genesis.network(), written.directories.len()));
     for directory in &written.directories {
@@ -167,8 +204,9 @@ pub(crate) fn write(plan: &Plan, out: &Path) -> Result<Written, Failure> {
         let what = format!("{} nodes", plan.nodes.len());
         return Err(Failure::new(Exit::Usage, what, "--nodes", format!("choose 1 to {COMMITTEE_MAX}")));
     }
-    let parameters = plan.parameters.check();
-    parameters.map_err(|e| Failure::new(Exit::Usage, e, "the parameters of the genesis", "see `wattle init --help`"))?;
+    let refused = |why: &dyn std::fmt::Display| Failure::new(Exit::Usage, why, "the parameters of the genesis", "see `wattle init --help`");
+    plan.parameters.check().map_err(|why| refused(&why))?;
+    plan.wallet_parameters.check().map_err(|why| refused(&why))?;
     let occupied = fs::read_dir(out).map(|mut entries| entries.next().is_some());
     match occupied {
         Ok(true) => {
@@ -214,7 +252,8 @@ fn found(plan: &Plan) -> Result<(Genesis, Vec<SecretKey>), Failure> {
     }
     let created_ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
     let committee = Committee::new(validators).map_err(|e| refused(&e))?;
-    let genesis = Genesis { parameters: plan.parameters.clone(), ..Genesis::plain(plan.name.clone(), 0, created_ms, committee) };
+    let (parameters, wallet_parameters) = (plan.parameters.clone(), plan.wallet_parameters);
+    let genesis = Genesis { parameters, wallet_parameters, ..Genesis::plain(plan.name.clone(), 0, created_ms, committee) };
     Ok((genesis, keys))
 }
 
@@ -318,6 +357,21 @@ mod tests {
         plan.parameters.epoch_milestones = 1;
         let refused = write(&plan, &dir.path().join("b")).unwrap_err();
         assert!(refused.exit == Exit::Usage && refused.to_string().contains("at least 2"), "{refused}");
+    }
+
+    #[test]
+    fn a_genesis_says_of_wallets_what_differs_from_the_defaults() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut plan = plan(1, None);
+        let plain = write(&plan, &dir.path().join("a")).unwrap();
+        assert!(!fs::read_to_string(plain.genesis_file).unwrap().contains("wallet_parameters"));
+        plan.wallet_parameters.difficulty = 3;
+        let harder = write(&plan, &dir.path().join("b")).unwrap();
+        assert_eq!(harder.genesis.wallet_parameters.difficulty, 3);
+        assert!(fs::read_to_string(harder.genesis_file).unwrap().contains("wallet_parameters"));
+        plan.wallet_parameters.threshold_percent = 60;
+        let refused = write(&plan, &dir.path().join("c")).unwrap_err();
+        assert!(refused.exit == Exit::Usage && refused.to_string().contains("67"), "{refused}");
     }
 
     #[test]

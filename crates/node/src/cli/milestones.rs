@@ -10,7 +10,7 @@ use super::wire::{Milestone, Milestones};
 #[command(after_help = "\
 Examples:
   wattle milestones --limit 5
-  wattle milestones 17 --json        with the ids of the messages it confirms")]
+  wattle milestones 17 --json        with the ids of the messages it confirms, and how many of them say what")]
 pub(crate) struct Arguments {
     /// Only the milestone of this height
     height: Option<u64>,
@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let node = NodeClient::new(&arguments.node)?;
     let path = match arguments.height {
-        Some(height) => format!("/api/v1/milestones/{height}"),
+        Some(height) => format!("/api/v1/milestones/{height}?bodies={}", arguments.json),
         None => format!("/api/v1/milestones?limit={}", arguments.limit),
     };
     if arguments.json {
@@ -43,13 +43,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         None => node.json::<Milestones>(&path)?.milestones,
     };
     let rows = milestones.iter().map(row).collect();
-    print(&table(&["height", "time", "messages", "void", "tips", "digest", "state before"], rows))
+    print(&table(&["height", "time", "epoch", "messages", "void", "tips", "digest", "state before"], rows))
 }
 
 fn row(milestone: &Milestone) -> Vec<String> {
     vec![
         milestone.height.to_string(),
         time_ms(milestone.time_ms),
+        match milestone.next_committee {
+            Some(_) => format!("{}, closes it", milestone.epoch),
+            None => milestone.epoch.to_string(),
+        },
         milestone.messages.to_string(),
         milestone.void.to_string(),
         milestone.tips.to_string(),

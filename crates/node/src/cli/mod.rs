@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, and what they share.
 
+pub(crate) mod amount;
 mod arguments;
 pub(crate) mod check;
 pub(crate) mod client;
@@ -20,10 +21,15 @@ pub(crate) mod quantity;
 pub(crate) mod readings;
 pub(crate) mod receipt;
 pub(crate) mod replay;
+pub(crate) mod request;
 pub(crate) mod requests;
 pub(crate) mod runtime;
+pub(crate) mod service;
+pub(crate) mod signing;
+pub(crate) mod spending;
 pub(crate) mod stake;
 pub(crate) mod status;
+pub(crate) mod terminal;
 pub(crate) mod up;
 pub(crate) mod user;
 pub(crate) mod validator;

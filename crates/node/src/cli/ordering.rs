@@ -8,12 +8,12 @@
 
 use super::client::{DEFAULT_NODE, NodeClient};
 use super::output::{print, print_json, thousands};
+use super::signing::WalletKey;
 use super::wire::{Accepted, Carried, Epoch, Validators, Wallet};
-use super::{Exit, Failure, keys, quantity};
+use super::{Exit, Failure, quantity};
 use protocol::order::next_state;
 use protocol::{Action, Encode as _, Id, NetworkId, Order, PublicKey, SecretKey};
-use serde_json::json;
-use std::path::PathBuf;
+use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 /// How often a message on its way is asked for again.
@@ -22,9 +22,8 @@ const POLL: Duration = Duration::from_millis(100);
 /// What every order needs.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Ordering {
-    /// The wallet's key file: it signs
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    #[command(flatten)]
+    signer: WalletKey,
     /// The node that carries the order; it must be registered as a validator
     #[arg(long, value_name = "URL", default_value = DEFAULT_NODE)]
     node: String,
@@ -50,7 +49,7 @@ impl Ordering {
     /// # Errors
     /// [`Failure`] if its key file cannot be read.
     pub(crate) fn wallet(&self) -> Result<PublicKey, Failure> {
-        Ok(keys::read(&self.key)?.public_key())
+        self.signer.public_key()
     }
 
     /// The network that the node says it is of. A wrong one makes signatures that are refused; nothing worse.
@@ -67,25 +66,40 @@ impl Ordering {
     /// # Errors
     /// [`Failure`]: refused (1) if the order had no effect or was not confirmed in time.
     pub(crate) fn give(&self, action: Action, done: &str) -> Result<(), Failure> {
-        let (key, node) = (keys::read(&self.key)?, self.client()?);
+        self.give_about(action, done, &json!({}))
+    }
+
+    /// The same; the JSON that is printed has the fields of `more` as well.
+    ///
+    /// # Errors
+    /// As [`Ordering::give`].
+    pub(crate) fn give_about(&self, action: Action, done: &str, more: &Value) -> Result<(), Failure> {
+        let (key, node) = (self.signer.read()?, self.client()?);
         let present: Epoch = node.json("/api/v1/epoch")?;
         let network: NetworkId = parsed(&present.network)?;
         let state = parsed(&wallet(&node, &key.public_key())?.state)?;
         let order = Order::sign(&network, &key, state, action);
         let body = json!({ "orders": [hex(&order.encode())] }).to_string();
-        let accepted: Accepted = read(&node.post_json("/api/v1/orders", &body)?)?;
+        let accepted = node.post_json("/api/v1/orders", &body).map_err(Failure::from).map_err(|why| unsure(&why))?;
+        let accepted: Accepted = read(&accepted)?;
         let carried = self.confirmed(&node, &accepted.message)?;
         let after = effect(&node, &key, &order, &carried)?;
         let height = carried.height.map_or_else(|| "a milestone that the node has dropped".to_owned(), |h| format!("milestone {h}"));
         match self.json {
-            true => print_json(&json!({
-                "message": accepted.message,
-                "order": order.id().to_string(),
-                "height": carried.height,
-                "wallet": after.key,
-                "state": after.state,
-                "balance": after.balance,
-            })),
+            true => {
+                let mut told = json!({
+                    "message": accepted.message,
+                    "order": order.id().to_string(),
+                    "height": carried.height,
+                    "wallet": after.key,
+                    "state": after.state,
+                    "balance": after.balance,
+                });
+                if let (Some(told), Some(more)) = (told.as_object_mut(), more.as_object()) {
+                    told.extend(more.clone());
+                }
+                print_json(&told)
+            }
             false => print(&format!("{done}; confirmed by {height}; the wallet has {} DCoin", thousands(after.balance))),
         }
     }
@@ -94,7 +108,7 @@ impl Ordering {
     fn confirmed(&self, node: &NodeClient, message: &str) -> Result<Carried, Failure> {
         let (path, start) = (format!("/api/v1/messages/{message}"), Instant::now());
         loop {
-            let carried: Carried = node.json(&path)?;
+            let carried: Carried = node.json(&path).map_err(Failure::from).map_err(|why| unsure(&why))?;
             match carried.standing.as_str() {
                 "confirmed" | "settled" => return Ok(carried),
                 "void" => {
@@ -109,6 +123,16 @@ impl Ordering {
                 }
             }
         }
+    }
+}
+
+/// A failure after which nobody knows whether an order has an effect: unless the node said no.
+fn unsure(why: &Failure) -> Failure {
+    match why.exit {
+        Exit::Unreachable => {
+            Failure::said(why.exit, format!("{why}; the order may have its effect all the same: look before you order again"))
+        }
+        exit => Failure::said(exit, why),
     }
 }
 
@@ -163,16 +187,23 @@ pub(crate) fn validator(node: &NodeClient, text: &str) -> Result<(PublicKey, Str
 }
 
 /// A field of a node's answer.
-fn parsed<T: std::str::FromStr<Err = protocol::DecodeError>>(text: &str) -> Result<T, Failure> {
+///
+/// # Errors
+/// [`Failure`] if it is not what it should be.
+pub(crate) fn parsed<T: std::str::FromStr<Err = protocol::DecodeError>>(text: &str) -> Result<T, Failure> {
     text.parse().map_err(|why| Failure::new(Exit::Refused, why, "the node's answer", "check that the node runs this version of wattle"))
 }
 
 /// An answer of a node.
-fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Failure> {
+///
+/// # Errors
+/// [`Failure`] if it is not of this type.
+pub(crate) fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Failure> {
     serde_json::from_str(text)
         .map_err(|why| Failure::new(Exit::Refused, why, "the node's answer", "check that the node runs this version of wattle"))
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes as lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -130,6 +130,8 @@ fn ledger_rows(status: &Status) -> Vec<Vec<String>> {
         row("refused because of", if reasons.is_empty() { "nothing".to_owned() } else { reasons.join(", ") }),
         row("committee", committee.join(", ")),
         row("orders without effect", thousands(ledger.orders_refused)),
+        row("wallets' requests", format!("{} certified, {} final", thousands(ledger.spends_certified), thousands(ledger.spends_final))),
+        row("votes / rejections here", format!("{} / {}", thousands(ledger.votes_cast), thousands(ledger.spends_rejected))),
     ]
 }
 

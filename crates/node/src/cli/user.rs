@@ -1,12 +1,10 @@
 //! `wattle user`: the file of users that the site's broker knows.
 
 use super::output::{note, print, print_json, table};
-use super::{Exit, Failure};
+use super::{Exit, Failure, terminal};
 use mqtt::access::{AccessError, PASSWORD_BYTES_MAX, Role, UserEntry, UserFile, hash_password};
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
-use std::io::{BufRead as _, IsTerminal as _, Read as _};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-use zeroize::Zeroizing;
 
 /// `wattle user`.
 #[derive(Debug, clap::Args)]
@@ -210,55 +208,11 @@ fn nobody(name: &str, path: &Path) -> Failure {
 
 /// The hash of a password that is asked for, or read from standard input.
 fn hashed() -> Result<String, Failure> {
-    let password = if std::io::stdin().is_terminal() { asked()? } else { line()? };
+    let password = match std::io::stdin().is_terminal() {
+        true => terminal::asked("Password", true, PASSWORD_BYTES_MAX, "give the password on standard input instead")?,
+        false => terminal::line(std::io::stdin().lock(), "standard input", PASSWORD_BYTES_MAX)?,
+    };
     hash_password(password.as_bytes()).map_err(|e| Failure::new(Exit::Usage, e, "standard input", "give the password as one line"))
-}
-
-fn asked() -> Result<Zeroizing<String>, Failure> {
-    let silent = Silence::begin()?;
-    note("Password: ");
-    let password = line()?;
-    note("Again: ");
-    let again = line()?;
-    drop(silent);
-    if *password != *again {
-        return Err(Failure::new(Exit::Usage, "the two passwords differ", "standard input", "try again"));
-    }
-    Ok(password)
-}
-
-/// A line of standard input without its end, of bounded length.
-fn line() -> Result<Zeroizing<String>, Failure> {
-    let failed = |e: std::io::Error| Failure::new(Exit::Usage, e, "standard input", "give the password as one line of text");
-    let mut text = Zeroizing::new(String::with_capacity(PASSWORD_BYTES_MAX + 2));
-    // one byte more than is allowed and a line's end: what is longer is found too long
-    let most = PASSWORD_BYTES_MAX as u64 + 2;
-    std::io::stdin().lock().take(most).read_line(&mut text).map_err(failed)?;
-    while text.ends_with(['\n', '\r']) {
-        text.pop();
-    }
-    Ok(text)
-}
-
-/// A terminal that does not show what is typed, until this is dropped.
-struct Silence(Termios);
-
-impl Silence {
-    fn begin() -> Result<Self, Failure> {
-        let failed = |e: rustix::io::Errno| Failure::new(Exit::Usage, e, "the terminal", "give the password on standard input instead");
-        let before = tcgetattr(std::io::stdin()).map_err(failed)?;
-        let mut silent = before.clone();
-        silent.local_modes.remove(LocalModes::ECHO);
-        tcsetattr(std::io::stdin(), OptionalActions::Flush, &silent).map_err(failed)?;
-        Ok(Self(before))
-    }
-}
-
-impl Drop for Silence {
-    fn drop(&mut self) {
-        // A terminal that is gone needs nothing put back.
-        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,6 @@
-//! `wattle verify`: checks a receipt offline and says what it proves.
+//! `wattle verify`: checks a receipt, or the certificate of a request, offline and says what it proves.
+
+mod certificate;
 
 use super::output::{print, print_json, time_ms, time_us};
 use super::{Exit, Failure};
@@ -18,10 +20,15 @@ genesis names the committee. Get the genesis from an operator you trust.
 
 Examples:
   wattle verify r.json --genesis net/genesis.json
-  wattle receipt z1/m1/sense/power@1470009600000000 | wattle verify - --genesis net/genesis.json --json")]
+  wattle receipt z1/m1/sense/power@1470009600000000 | wattle verify - --genesis net/genesis.json --json
+  wattle verify --certificate c.json --genesis net/genesis.json          of `wattle request certificate`")]
 pub(crate) struct Arguments {
     /// The receipt; `-` reads it from stdin
-    file: PathBuf,
+    #[arg(required_unless_present = "certificate", conflicts_with = "certificate")]
+    file: Option<PathBuf>,
+    /// Check the certificate of a wallet's request instead; `-` reads it from stdin
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
     /// The network's genesis
     #[arg(long, value_name = "FILE")]
     genesis: PathBuf,
@@ -35,9 +42,15 @@ pub(crate) struct Arguments {
 /// # Errors
 /// [`Failure`]: refused (1) if the receipt proves nothing, usage (2) if a file cannot be read.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let file = match (&arguments.file, &arguments.certificate) {
+        (_, Some(file)) => return certificate::run(file, &arguments.genesis, arguments.json),
+        (Some(file), None) => file,
+        // the command line needs one of the two
+        (None, None) => return Err(Failure::said(Exit::Usage, "name a receipt, or a certificate with --certificate")),
+    };
     let genesis = load_genesis(&arguments.genesis)?;
-    let text = read(&arguments.file)?;
-    let shown = arguments.file.display();
+    let text = read(file)?;
+    let shown = file.display();
     let verified = Receipt::from_json(&text).and_then(|r| r.verify(&genesis));
     match (verified, arguments.json) {
         (Ok(verified), false) => print(&sentence(&verified, &genesis)),

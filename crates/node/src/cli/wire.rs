@@ -123,6 +123,18 @@ pub(crate) struct Ledger {
     /// The same by reason.
     #[serde(default)]
     pub(crate) refusals: BTreeMap<String, u64>,
+    /// Votes of this node for requests of wallets.
+    #[serde(default)]
+    pub(crate) votes_cast: u64,
+    /// Requests certified, as this node sees it.
+    #[serde(default)]
+    pub(crate) spends_certified: u64,
+    /// Requests executed.
+    #[serde(default)]
+    pub(crate) spends_final: u64,
+    /// Requests that this node rejected.
+    #[serde(default)]
+    pub(crate) spends_rejected: u64,
 }
 
 /// A validator.
@@ -271,6 +283,15 @@ pub(crate) struct Message {
     pub(crate) parents: Vec<String>,
     /// What kind it is.
     pub(crate) body: String,
+    /// Orders, requests or certificates in it.
+    #[serde(default)]
+    pub(crate) entries: Option<u64>,
+    /// The epoch in which its issuer votes no more, if it says so.
+    #[serde(default)]
+    pub(crate) ends_epoch: Option<u64>,
+    /// Requests of wallets that it votes for.
+    #[serde(default)]
+    pub(crate) votes: u64,
     /// Readings it anchors.
     pub(crate) readings: u64,
     /// Its size.
@@ -437,6 +458,11 @@ pub(crate) struct Milestone {
     pub(crate) digest: String,
     /// Its time.
     pub(crate) time_ms: u64,
+    /// Its epoch.
+    pub(crate) epoch: u64,
+    /// Whom it elects, if it closes its epoch.
+    #[serde(default)]
+    pub(crate) next_committee: Option<Vec<String>>,
     /// Messages it confirms.
     pub(crate) messages: u64,
     /// Messages it found void.

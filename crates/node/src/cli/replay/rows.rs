@@ -14,7 +14,7 @@ use std::io::Read;
 use thiserror::Error;
 
 /// Suffixes of column names and the symbols they mean (SenML units, RFC 8428 and RFC 8798).
-const UNITS: [(&str, &str); 22] = [
+const UNITS: [(&str, &str); 23] = [
     ("kwh", "kWh"),
     ("wh", "Wh"),
     ("kw", "kW"),
@@ -37,6 +37,7 @@ const UNITS: [(&str, &str); 22] = [
     ("s", "s"),
     ("ms", "ms"),
     ("bpm", "beat/min"),
+    ("ppm", "ppm"),
 ];
 /// Columns of the energy data that only describe its hour.
 const DESCRIPTIONS: [&str; 3] = ["month", "hour", "day_type"];
