@@ -21,6 +21,7 @@ use crate::config::RetentionConfig;
 use crate::http::{self, AppState, HttpError};
 use crate::metrics::Metrics;
 use crate::roles::{Failed, RoleParts};
+use crate::spends::Spends;
 use crate::things::Things;
 use anyhow::{Context as _, anyhow};
 use protocol::NetworkId;
@@ -139,6 +140,8 @@ struct Node {
     roles: Option<Arc<RoleParts>>,
     failed: mpsc::Receiver<String>,
     http: Option<HttpTask>,
+    /// Notes what wallets spend.
+    following: JoinHandle<()>,
     stop: watch::Sender<bool>,
 }
 
@@ -167,6 +170,7 @@ impl Node {
             .await
             .context("cannot start the ledger node; `wattle check` looks at the data directory")?;
         let metrics = Metrics::new();
+        let (spends, following) = Spends::start(network, ledger.clone(), config.spends_file(), metrics.spend_latencies()).await?;
         let (failing, failed) = Failed::channel();
         let roles = match config.roles() {
             Some(_) => Some(Arc::new(RoleParts::start(&config, &failing).await?)),
@@ -176,7 +180,7 @@ impl Node {
             config.fog.pipelines = None; // they are the fog processor's, which is another part
         }
         let site = match config.site_name() {
-            Some(name) => Some(start_site(&config, roles.as_deref(), (name, network), &key, &ledger, &metrics).await?),
+            Some(name) => Some(start_site(&config, roles.as_deref(), (name, &genesis), &key, &ledger, &metrics).await?),
             None => None,
         };
         let broker = site.as_ref().and_then(|s| s.broker.as_ref()).map(|b| b.address());
@@ -206,17 +210,19 @@ impl Node {
             gateway: gateway.clone(),
             roles: roles.clone(),
             exchange: site.as_ref().and_then(|s| s.exchange.as_ref()).map(|(exchange, _)| exchange.clone()),
+            spends,
             metrics,
             started,
             stop: stopped,
         });
         let http = Some(tokio::spawn(http::serve(listener, state)));
-        Ok(Self { running, ledger, site, gateway, roles, failed, http, stop })
+        Ok(Self { running, ledger, site, gateway, roles, failed, http, following, stop })
     }
 
     /// Stops what runs, in order.
     async fn stop(self) {
-        let Self { ledger, site, gateway, roles, http, stop, .. } = self;
+        let Self { ledger, site, gateway, roles, http, following, stop, .. } = self;
+        following.abort(); // what is being written is written; the next start goes on behind it
         if let Some(gateway) = gateway {
             gateway.stop().await;
         }

@@ -86,7 +86,8 @@ impl Devices {
             // what changed before the subscription
             self.refresh(&ledger).await;
             self.bar(broker.as_deref(), &mut barred).await;
-            while let Some(Event::Milestone { confirmed, .. }) = events.recv().await {
+            while let Some(event) = events.recv().await {
+                let Event::Milestone { confirmed, .. } = event else { continue };
                 // a message that anchors readings carries no orders
                 if confirmed.iter().any(|message| message.readings == 0) {
                     self.refresh(&ledger).await;

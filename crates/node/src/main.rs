@@ -14,6 +14,7 @@
 //!   ([`cli::Exit`]).
 //! - A panic is our own bug. It ends the process at once: what was acknowledged is on disk already.
 
+mod asking;
 mod assembly;
 mod bench;
 mod cli;
@@ -29,7 +30,9 @@ mod joining;
 mod lock;
 mod metrics;
 mod roles;
+mod services;
 mod site;
+mod spends;
 mod things;
 mod values;
 

@@ -6,9 +6,11 @@
 mod exchange;
 mod fog;
 mod mqttsn;
+mod spends;
 
 use crate::exchange::ExchangeStats;
 use crate::site::SiteStats;
+use crate::spends::SpendCounts;
 use exchange::ExchangeMetrics;
 use fog::FogMetrics;
 use mqtt::sn::GatewayStats;
@@ -20,6 +22,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use replica::Status;
+use spends::SpendMetrics;
 use std::sync::atomic::Ordering;
 
 /// What precedes every name of ours.
@@ -41,6 +44,7 @@ pub(crate) struct Metrics {
     site: SiteMetrics,
     mqttsn: MqttSnMetrics,
     exchange: ExchangeMetrics,
+    spends: SpendMetrics,
 }
 
 struct LedgerMetrics {
@@ -218,7 +222,8 @@ impl Metrics {
         };
         let mqttsn = MqttSnMetrics::new(r);
         let exchange = ExchangeMetrics::new(r);
-        Self { registry, latency, ledger, site, mqttsn, exchange }
+        let spends = SpendMetrics::new(r);
+        Self { registry, latency, ledger, site, mqttsn, exchange, spends }
     }
 
     /// Where a site counts its latencies, in seconds.
@@ -257,7 +262,22 @@ impl Metrics {
         self.exchange.copy(stats);
     }
 
+    /// Where the times of wallets' requests are counted, in seconds: until certified, until final.
+    #[must_use]
+    pub(crate) fn spend_latencies(&self) -> [Histogram; 2] {
+        self.spends.latencies()
+    }
+
+    /// Takes over what became of requests that this node carried, and how many coins there are.
+    pub(crate) fn copy_spends(&self, counts: &SpendCounts, coins: Option<&ledger::Coins>) {
+        self.spends.copy_counts(counts);
+        if let Some(coins) = coins {
+            self.spends.copy_coins(coins);
+        }
+    }
+
     fn copy_ledger(&self, status: &Status) {
+        self.spends.copy_ledger(status);
         let m = &self.ledger;
         set(&m.height, status.height);
         set(&m.epoch, status.epoch);
@@ -364,8 +384,14 @@ mod tests {
             refused: 5,
             refusals: [("work", 2), ("rate", 3), ("future", 0)].into(),
             pulled: 0,
+            votes_cast: 11,
+            spends_certified: 12,
+            spends_final: 10,
+            spends_rejected: 2,
+            certificates_issued: 1,
         };
         metrics.latency().observe(0.012);
+        metrics.spend_latencies().iter().for_each(|seconds| seconds.observe(0.3));
         let text = metrics.render(Some(&status), None, "# HELP x y\nx 1\n# EOF\n");
         let has = |line: &str| assert!(text.lines().any(|l| l == line), "no line {line:?} in\n{text}");
         has("wattle_milestone_height 7");
@@ -379,6 +405,13 @@ mod tests {
         has("wattle_messages_refused_total 5");
         has("wattle_messages_refused_by_reason_total{reason=\"work\"} 2");
         has("wattle_messages_refused_by_reason_total{reason=\"future\"} 0");
+        has("wattle_spends_total{status=\"certified\"} 12");
+        has("wattle_spends_total{status=\"final\"} 10");
+        has("wattle_votes_cast_total 11");
+        has("wattle_spend_rejections_total 2");
+        has("wattle_certificates_total 1");
+        has("wattle_spend_certified_seconds_count 1");
+        has("wattle_spend_final_seconds_bucket{le=\"0.5\"} 1");
         has("x 1");
         assert!(!text.contains("# EOF"));
         let mut stats = GatewayStats { clients: 3, retries: 2, ..GatewayStats::default() };
@@ -391,6 +424,12 @@ mod tests {
         metrics.copy_exchange(&ExchangeStats { issued: 3, held: 2, away: 1, ..ExchangeStats::default() });
         let text = metrics.render(None, None, "");
         for line in ["wattle_requests_issued_total 3", "wattle_requests_held 2", "wattle_roaming_devices_away 1"] {
+            assert!(text.lines().any(|l| l == line), "no line {line:?} in\n{text}");
+        }
+        let coins = ledger::Coins { funded: 3, redeemed: 1, minted: 7, circulating: 2_000_007, registered: 9 };
+        metrics.copy_spends(&SpendCounts { locked: 2, ..SpendCounts::default() }, Some(&coins));
+        let text = metrics.render(None, None, "");
+        for line in ["wattle_spends_total{status=\"locked\"} 2", "wattle_coins_circulating_units 2000007", "wattle_coins_funded 3"] {
             assert!(text.lines().any(|l| l == line), "no line {line:?} in\n{text}");
         }
         status.messages = 4; // a counter does not fall

@@ -8,7 +8,7 @@
 //! ```
 //! - `recovery`: where to go on after a start; `queue`: batches on their way; `issuer`: cuts and issues;
 //!   `follower`: confirmations; `speaker`: what is said on MQTT; `confirmations`: what is said to each device;
-//!   `latency`: how long it took.
+//!   `latency`: how long it took; `shares`: who earns.
 //!
 //! # Rules
 //! - Every offset of the log is anchored, none twice: batches cover the log without gap or overlap. A batch whose
@@ -23,10 +23,12 @@ mod issuer;
 mod latency;
 mod queue;
 mod recovery;
+mod shares;
 mod speaker;
 
 pub(crate) use latency::LatencySummary;
 pub(crate) use recovery::{Recovered, fill_index, recover};
+pub(crate) use shares::Earners;
 pub(crate) use speaker::record;
 
 use crate::fog::{FogError, FogHandle, FogRunner, FogStats, LogSink};
@@ -213,6 +215,8 @@ pub(crate) struct SiteParts {
     pub(crate) batch_readings_max: usize,
     /// The file for the watermark.
     pub(crate) watermark: PathBuf,
+    /// Who earns from its readings.
+    pub(crate) earners: Earners,
     /// From the intake to the log; without it the way in goes to the log itself.
     pub(crate) fog: Option<FogRunner<LogSink>>,
     /// Whether each device is told which of its readings are confirmed.
@@ -258,6 +262,7 @@ pub(crate) fn start(parts: SiteParts, recovered: Recovered) -> (Site, SiteTasks)
         batch_delay,
         batch_readings_max,
         watermark,
+        earners,
         fog,
         confirmations,
     } = parts;
@@ -293,6 +298,7 @@ pub(crate) fn start(parts: SiteParts, recovered: Recovered) -> (Site, SiteTasks)
         batch_delay,
         batch_readings_max,
         watermark,
+        earners: Arc::new(earners),
     };
     let follower = follower::Follower {
         ledger,

@@ -13,10 +13,11 @@ use crate::exchange::{self, Exchange, ExchangeTasks, Foreigners};
 use crate::index::Index;
 use crate::metrics::Metrics;
 use crate::roles::RoleParts;
+use crate::services::{self, ServiceTasks};
 use crate::site::{self, Site, SiteParts, SiteTasks};
 use anyhow::Context as _;
 use mqtt::{Broker, Identities, Ingress, LogConfig, SiteLog};
-use protocol::{DeviceTopic, Name, NetworkId, SecretKey};
+use protocol::{DeviceTopic, Genesis, Name, NetworkId, SecretKey};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,18 +36,23 @@ pub(super) struct RunningSite {
     devices: Vec<JoinHandle<()>>,
     /// What sites tell each other, if this one takes part.
     pub(super) exchange: Option<(Exchange, ExchangeTasks)>,
+    /// What the node's wallet offers here, if anything.
+    services: Option<ServiceTasks>,
 }
 
 impl RunningSite {
     /// Stops them, in order.
     pub(super) async fn stop(self) {
-        let Self { site, tasks, broker, devices, exchange } = self;
+        let Self { site, tasks, broker, devices, exchange, services } = self;
         devices.iter().for_each(JoinHandle::abort);
         if let Some(broker) = broker {
             broker.stop().await;
         }
         if let Some((_, tasks)) = exchange {
             tasks.stop();
+        }
+        if let Some(services) = services {
+            services.stop();
         }
         tasks.stop().await;
         if tokio::time::timeout(INDEX_STOP_TIMEOUT, site.index().flush()).await.is_err() {
@@ -60,11 +66,12 @@ impl RunningSite {
 pub(super) async fn start_site(
     config: &Config,
     apart: Option<&RoleParts>,
-    (name, network): (Name, NetworkId),
+    (name, genesis): (Name, &Genesis),
     key: &SecretKey,
     ledger: &replica::Handle,
     metrics: &Metrics,
 ) -> anyhow::Result<RunningSite> {
+    let network = genesis.network();
     let log_dir = config.log_dir();
     let watermark = config.data_dir().join("site.next");
     let log = open_log(config, log_dir.clone(), config.cache.limit_bytes).await?;
@@ -89,6 +96,11 @@ pub(super) async fn start_site(
         None => Ingress::new(name.clone(), log.clone()),
     };
     let exchange = exchange::prepare(config, (name.clone(), network), ledger, &devices, &foreigners).await?;
+    let services = services::prepare(config, name.clone(), genesis, key, ledger).await?;
+    let ingress = match &services {
+        Some(services) => ingress.with_reports(services.desk()),
+        None => ingress,
+    };
     let ingress = admit(ingress.with_identities(identities), exchange.as_ref());
     let (on_active, active) = mpsc::channel(1);
     let broker_parts = BrokerParts { config, apart, site: &name, key, ledger, index: &index, log: &log, ingress: &ingress };
@@ -107,16 +119,18 @@ pub(super) async fn start_site(
         batch_delay: Duration::from_millis(config.ledger.batch_delay_ms),
         batch_readings_max: config.ledger.batch_readings_max,
         watermark,
+        earners: config.earners(key.public_key()),
         fog,
         confirmations: config.devices.confirmations,
     };
     let (site, tasks) = site::start(parts, recovered);
     let mut following = foreigners.follow(ledger);
     let exchange = exchange.zip(broker.clone()).map(|(exchange, broker)| exchange.start(broker));
+    let services = services.zip(broker.clone()).map(|(services, broker)| services.start(broker));
     let ledger = ledger.clone();
     let keeps_out = broker.clone();
     following.push(tokio::spawn(async move { devices.follow(ledger, keeps_out).await }));
-    Ok(RunningSite { site, tasks, broker, devices: following, exchange })
+    Ok(RunningSite { site, tasks, broker, devices: following, exchange, services })
 }
 
 /// Opens the way in for what devices ask of each other, and for devices that roam, as far as the site takes part.

@@ -75,7 +75,8 @@ impl Follower {
         while let Some(mut events) = self.ledger.subscribe(EVENTS_MAX).await {
             let Some(status) = self.ledger.status().await else { return };
             self.catch_up(status.height).await;
-            while let Some(Event::Milestone { height, time_ms, confirmed, .. }) = events.recv().await {
+            while let Some(event) = events.recv().await {
+                let Event::Milestone { height, time_ms, confirmed, .. } = event else { continue };
                 if height <= self.height {
                     continue;
                 }

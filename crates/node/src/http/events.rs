@@ -1,22 +1,24 @@
 //! `/api/v1/events`: server-sent events, as they happen.
 //!
 //! ```text
-//! replica ──pump──▶ milestones ─┐
-//!                               ├─▶ one stream a listener ─▶ event: milestone | confirmed | lagged
-//! site ─────────▶ confirmations ┘
+//! replica ──pump──▶ milestones, spends ─┐
+//!                                       ├─▶ one stream a listener ─▶ event: milestone | spend | confirmed | lagged
+//! site ─────────────────▶ confirmations ┘
 //! ```
 //! A listener that does not keep up misses events and is told so; it never holds anybody up. Everything in an event
 //! can also be asked for.
 
 use super::AppState;
 use crate::site::Confirmation;
+use crate::spends::height_of;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::future::Either;
 use futures::{Stream, StreamExt as _, stream};
 use protocol::Id;
-use serde_json::json;
+use replica::SpendEvent;
+use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::sync::Arc;
 use tokio::sync::broadcast;
@@ -25,6 +27,8 @@ use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 
 /// Milestones that a listener may be behind.
 const BEHIND_MAX: usize = 256;
+/// Requests of wallets that a listener may be behind: those of a few milestones.
+const SPENDS_BEHIND_MAX: usize = 4096;
 /// Events of the replica that may wait for the pump.
 const EVENTS_MAX: usize = 1024;
 
@@ -38,16 +42,19 @@ struct MilestoneEvent {
     readings: u64,
 }
 
-/// Hands milestones to listeners.
-pub(super) struct Milestones(broadcast::Sender<Arc<MilestoneEvent>>);
+/// Hands what the replica tells to listeners.
+pub(super) struct Told {
+    milestones: broadcast::Sender<Arc<MilestoneEvent>>,
+    spends: broadcast::Sender<SpendEvent>,
+}
 
-impl Milestones {
+impl Told {
     pub(super) fn new() -> Self {
-        Self(broadcast::channel(BEHIND_MAX).0)
+        Self { milestones: broadcast::channel(BEHIND_MAX).0, spends: broadcast::channel(SPENDS_BEHIND_MAX).0 }
     }
 }
 
-/// Takes milestones from the replica, until that stops.
+/// Takes events from the replica, until that stops.
 pub(super) async fn pump(state: AppState) {
     while let Some(mut events) = state.ledger.subscribe(EVENTS_MAX).await {
         while let Some(event) = events.recv().await {
@@ -55,7 +62,13 @@ pub(super) async fn pump(state: AppState) {
                 replica::Event::Milestone { height, digest, time_ms, confirmed } => {
                     let readings = confirmed.iter().map(|c| u64::from(c.readings)).sum();
                     let event = MilestoneEvent { height, digest, time_ms, messages: confirmed.len(), readings };
-                    let _ = state.milestones().0.send(Arc::new(event)); // nobody may listen
+                    let _ = state.told().milestones.send(Arc::new(event)); // nobody may listen
+                }
+                replica::Event::Spends(spends) => {
+                    let listeners = &state.told().spends;
+                    if listeners.receiver_count() > 0 {
+                        spends.iter().for_each(|spend| drop(listeners.send(spend.clone())));
+                    }
                 }
             }
         }
@@ -64,7 +77,8 @@ pub(super) async fn pump(state: AppState) {
 
 /// `GET /api/v1/events`.
 pub(super) async fn events(State(state): State<AppState>) -> impl IntoResponse {
-    let milestones = events_of(state.milestones().0.subscribe(), milestone_event);
+    let milestones = events_of(state.told().milestones.subscribe(), milestone_event);
+    let spends = events_of(state.told().spends.subscribe(), spend_event);
     let confirmed = match &state.site {
         Some(site) => Either::Left(events_of(site.subscribe(), confirmed_event)),
         None => Either::Right(stream::pending()),
@@ -73,7 +87,7 @@ pub(super) async fn events(State(state): State<AppState>) -> impl IntoResponse {
     let stopped = async move {
         let _ = stop.wait_for(|stop| *stop).await;
     };
-    let events = stream::select(milestones, confirmed).map(Ok::<Event, Infallible>).take_until(Box::pin(stopped));
+    let events = stream::select(stream::select(milestones, spends), confirmed).map(Ok::<Event, Infallible>).take_until(Box::pin(stopped));
     Sse::new(events).keep_alive(KeepAlive::default())
 }
 
@@ -95,6 +109,24 @@ fn milestone_event(m: &Arc<MilestoneEvent>) -> Event {
     Event::default().event("milestone").data(data.to_string())
 }
 
+fn spend_event(spend: &SpendEvent) -> Event {
+    Event::default().event("spend").data(spend_json(spend).to_string())
+}
+
+fn spend_json(spend: &SpendEvent) -> Value {
+    let mut data = json!({
+        "id": spend.id.to_string(),
+        "wallet": spend.request.wallet.to_string(),
+        "number": spend.request.number,
+        "price": spend.request.price,
+        "status": spend.status.name(),
+    });
+    if let (Some(height), Value::Object(fields)) = (height_of(spend.status), &mut data) {
+        fields.insert("height".into(), height.into());
+    }
+    data
+}
+
 fn confirmed_event(c: &Arc<Confirmation>) -> Event {
     let readings =
         c.readings.iter().map(|(id, topic, time_us)| json!({ "id": id.to_string(), "topic": topic.to_string(), "time_us": time_us }));
@@ -103,8 +135,32 @@ fn confirmed_event(c: &Arc<Confirmation>) -> Event {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing)]
 mod tests {
     use super::*;
+    use protocol::{Operation, PublicKey, Request, Signature};
+    use replica::SpendStatus;
+
+    #[test]
+    fn a_spend_has_a_height_when_it_is_final() {
+        let request = Request {
+            wallet: PublicKey([2; 32]),
+            state: Id([0; 32]),
+            number: 5,
+            epoch: 1,
+            operation: Operation::Redeem,
+            price: 1_000_000,
+            from_ms: 0,
+            until_ms: 0,
+            nonce: 0,
+            signature: Signature([0; 64]),
+        };
+        let spend = SpendEvent { id: request.id(), request: Arc::new(request), status: SpendStatus::Certified };
+        let data = spend_json(&spend);
+        assert_eq!((&data["status"], &data["number"], data.get("height")), (&json!("certified"), &json!(5), None));
+        let spend = SpendEvent { status: SpendStatus::Final { height: 9 }, ..spend };
+        assert_eq!((&spend_json(&spend)["status"], &spend_json(&spend)["height"]), (&json!("final"), &json!(9)));
+    }
 
     fn numbers(n: &u32) -> Event {
         Event::default().event("number").data(n.to_string())

@@ -3,7 +3,7 @@
 use super::problem::Problem;
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
-use protocol::DeviceTopic;
+use protocol::{DeviceTopic, PublicKey};
 use serde::Deserialize;
 
 /// Entries of a list, unless asked otherwise.
@@ -17,6 +17,9 @@ pub(super) const LIMIT_MAX: u32 = 1000;
 pub(super) struct Listing {
     limit: Option<String>,
     topic: Option<String>,
+    wallet: Option<String>,
+    provider: Option<String>,
+    bodies: Option<String>,
 }
 
 /// The query as axum hands it over.
@@ -47,6 +50,29 @@ impl Listing {
         };
         self.topic.as_deref().map(parse).transpose()
     }
+
+    /// Of which wallet; `None` for all.
+    pub(super) fn wallet(&self) -> Result<Option<PublicKey>, Problem> {
+        self.wallet.as_deref().map(|text| key("wallet", text)).transpose()
+    }
+
+    /// Whether messages are to be counted by what they say.
+    pub(super) fn bodies(&self) -> Result<bool, Problem> {
+        match self.bodies.as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(text) => Err(Problem::bad_request(format!("bodies={text} is neither true nor false"))),
+        }
+    }
+
+    /// Of which provider; `None` for all.
+    pub(super) fn provider(&self) -> Result<Option<PublicKey>, Problem> {
+        self.provider.as_deref().map(|text| key("provider", text)).transpose()
+    }
+}
+
+fn key(name: &str, text: &str) -> Result<PublicKey, Problem> {
+    text.parse().map_err(|_| Problem::bad_request(format!("{name}={text} is not a key: 64 lower-case hexadecimal digits")))
 }
 
 #[cfg(test)]
@@ -69,5 +95,12 @@ mod tests {
         assert_eq!(listing("").topic().unwrap(), None);
         assert_eq!(listing("topic=z1%2Fm1%2Fsense%2Fpower").topic().unwrap().unwrap().to_string(), "z1/m1/sense/power");
         assert!(listing("topic=z1").topic().is_err());
+        let key = "ab".repeat(32);
+        assert_eq!(listing(&format!("wallet={key}")).wallet().unwrap(), Some(PublicKey([0xab; 32])));
+        assert_eq!(listing(&format!("provider={key}")).provider().unwrap(), Some(PublicKey([0xab; 32])));
+        assert_eq!(listing("wallet=AB").wallet().unwrap_err().status(), 400);
+        assert_eq!([listing("").bodies().unwrap(), listing("bodies=true").bodies().unwrap()], [false, true]);
+        assert_eq!(listing("bodies=1").bodies().unwrap_err().status(), 400);
+        assert_eq!((listing("").wallet().unwrap(), listing("").provider().unwrap()), (None, None));
     }
 }

@@ -5,7 +5,7 @@ use super::listing::{Listing, ListingQuery};
 use super::problem::Problem;
 use axum::Json;
 use axum::extract::{Path, State};
-use protocol::{Body, Genesis, Id};
+use protocol::{Body, Genesis, Id, Message, Request};
 use replica::{MessageRecord, Standing};
 use serde_json::{Value, json};
 
@@ -17,14 +17,19 @@ pub(super) async fn list(State(state): State<AppState>, query: ListingQuery) -> 
     Ok(Json(json!({ "messages": messages })))
 }
 
-/// `GET /api/v1/messages/{id}`. One with orders or evidence says which of them had no effect, as far as this node
-/// remembers: the last 1024 since it started.
+/// `GET /api/v1/messages/{id}`. One with orders, evidence, requests or certificates says which of them had no effect, as far as
+/// this node remembers: the last 1024 since it started.
 pub(super) async fn one(State(state): State<AppState>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
     let id: Id = id.parse().map_err(|_| Problem::bad_request(format!("{id} is not a message id: 64 lower-case hexadecimal digits")))?;
     match state.ledger.message(id).await {
         Some(record) => {
             let mut value = message_json(&record, &state.genesis);
-            if let (Value::Object(fields), Body::Orders(_) | Body::Evidence(_)) = (&mut value, &record.message.body) {
+            if let Value::Object(fields) = &mut value {
+                fields.extend(details(&record.message));
+            }
+            if let (Value::Object(fields), Body::Orders(_) | Body::Evidence(_) | Body::Requests(_) | Body::Certificates(_)) =
+                (&mut value, &record.message.body)
+            {
                 let refused = state.ledger.refusals(id).await;
                 let refused = refused.iter().map(|r| json!({ "index": r.index, "why": r.why }));
                 fields.insert("refused".into(), refused.collect());
@@ -45,15 +50,52 @@ pub(super) const fn standing_parts(standing: Standing) -> (&'static str, Option<
     }
 }
 
-fn message_json(record: &MessageRecord, genesis: &Genesis) -> Value {
-    let message = &record.message;
-    let (standing, height, index) = standing_parts(record.standing);
-    let issuer = genesis.committee.validators().iter().find(|v| v.key == message.issuer);
-    let body = match message.body {
+/// A word for what a message says.
+pub(super) const fn body_name(body: &Body) -> &'static str {
+    match body {
         Body::Readings { .. } => "readings",
         Body::Data(_) => "data",
         Body::Orders(_) => "orders",
         Body::Evidence(_) => "evidence",
+        Body::Requests(_) => "requests",
+        Body::Certificates(_) => "certificates",
+        Body::EndOfEpoch { .. } => "end of epoch",
+    }
+}
+
+/// How many orders, requests or certificates a body has; none if it has no such list.
+const fn entries(body: &Body) -> Option<usize> {
+    match body {
+        Body::Orders(orders) => Some(orders.len()),
+        Body::Requests(requests) => Some(requests.len()),
+        Body::Certificates(certificates) => Some(certificates.len()),
+        Body::Readings { .. } | Body::Data(_) | Body::Evidence(_) | Body::EndOfEpoch { .. } => None,
+    }
+}
+
+/// What only the answer about one message has: whom it votes for, what it carries of wallets, who earns.
+fn details(message: &Message) -> Vec<(String, Value)> {
+    let ids = |ids: Vec<Id>| Value::from(ids.iter().map(Id::to_string).collect::<Vec<_>>());
+    let mut fields = vec![("votes_for".to_owned(), ids(message.votes.clone()))];
+    match &message.body {
+        Body::Requests(list) => fields.push(("requests".into(), ids(list.iter().map(Request::id).collect()))),
+        Body::Certificates(list) => fields.push(("requests".into(), ids(list.iter().map(|c| c.request.id()).collect()))),
+        Body::Readings { shares, .. } => {
+            let share = |s: &protocol::Share| json!({ "wallet": s.wallet.to_string(), "count": s.count });
+            fields.push(("shares".into(), shares.iter().map(share).collect()));
+        }
+        Body::Data(_) | Body::Orders(_) | Body::Evidence(_) | Body::EndOfEpoch { .. } => {}
+    }
+    fields
+}
+
+fn message_json(record: &MessageRecord, genesis: &Genesis) -> Value {
+    let message = &record.message;
+    let (standing, height, index) = standing_parts(record.standing);
+    let issuer = genesis.committee.validators().iter().find(|v| v.key == message.issuer);
+    let ends_epoch = match message.body {
+        Body::EndOfEpoch { epoch } => Some(epoch),
+        _ => None,
     };
     json!({
         "id": message.id().to_string(),
@@ -62,7 +104,10 @@ fn message_json(record: &MessageRecord, genesis: &Genesis) -> Value {
         "sequence": message.sequence,
         "issued_at_ms": message.issued_at_ms,
         "parents": message.parents.iter().map(Id::to_string).collect::<Vec<_>>(),
-        "body": body,
+        "body": body_name(&message.body),
+        "entries": entries(&message.body),
+        "ends_epoch": ends_epoch,
+        "votes": message.votes.len(),
         "readings": message.body.readings(),
         "bytes": message.bytes().len(),
         "standing": standing,
@@ -103,7 +148,27 @@ mod tests {
         assert_eq!(value["issuer_name"], "n1");
         assert_eq!((&value["standing"], &value["height"], &value["index"]), (&json!("confirmed"), &json!(4), &json!(2)));
         assert_eq!((&value["body"], &value["readings"], &value["sequence"]), (&json!("data"), &json!(0), &json!(5)));
+        assert_eq!((&value["votes"], &value["entries"]), (&json!(0), &Value::Null));
         let record = MessageRecord { standing: Standing::Pending, ..record };
         assert_eq!(message_json(&record, &genesis)["height"], Value::Null);
+    }
+
+    #[test]
+    fn a_message_says_what_it_carries_of_wallets() {
+        let key = SecretKey::from_seed(&[3; 32]);
+        let network = protocol::NetworkId([7; 32]);
+        let sign = |votes: Vec<Id>, body: Body| {
+            let (issuer, parents) = (key.public_key(), vec![Unsigned::root(network)]);
+            Unsigned { network, subnet: 0, issuer, sequence: 0, parents, issued_at_ms: 1, votes, body, pow_nonce: 0 }.sign(&key)
+        };
+        let field = |message: &Message, name: &str| details(message).into_iter().find(|(n, _)| n == name).map(|(_, value)| value);
+        let message = sign(vec![Id([5; 32])], Body::EndOfEpoch { epoch: 4 });
+        assert_eq!(field(&message, "votes_for"), Some(json!(["05".repeat(32)])));
+        assert_eq!((body_name(&message.body), entries(&message.body)), ("end of epoch", None));
+        let share = protocol::Share { wallet: key.public_key(), count: 3 };
+        let body = Body::Readings { root: Id([1; 32]), count: 3, bytes: 9, span_us: (1, 2), blob: Id([2; 32]), shares: vec![share] };
+        let message = sign(Vec::new(), body);
+        assert_eq!(field(&message, "shares"), Some(json!([{ "wallet": key.public_key().to_string(), "count": 3 }])));
+        assert_eq!(field(&message, "requests"), None);
     }
 }

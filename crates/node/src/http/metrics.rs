@@ -16,6 +16,8 @@ pub(super) async fn metrics(State(state): State<AppState>) -> impl IntoResponse 
     if let Some(exchange) = &state.exchange {
         state.metrics.copy_exchange(&exchange.stats());
     }
+    let coins = state.ledger.coins().await;
+    state.metrics.copy_spends(&state.spends.counts(), coins.as_ref());
     let mut text = state.metrics.render(ledger.as_ref(), site.as_ref(), &state.runtime.metrics());
     if let Some(parts) = &state.roles {
         text.push_str(&parts.report().await.metrics());

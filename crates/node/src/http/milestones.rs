@@ -2,33 +2,36 @@
 
 use super::AppState;
 use super::listing::{Listing, ListingQuery};
+use super::messages::body_name;
 use super::problem::Problem;
 use super::status::ledger_status;
+use crate::asking::each;
 use axum::Json;
 use axum::extract::{Path, State};
 use protocol::Id;
 use replica::MilestoneRecord;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Messages of a milestone that are counted by what they say.
+const COUNTED_MAX: usize = 1000;
 
 /// `GET /api/v1/milestones`.
 pub(super) async fn list(State(state): State<AppState>, query: ListingQuery) -> Result<Json<Value>, Problem> {
     let limit = u64::from(Listing::of(query)?.limit()?);
     let top = ledger_status(&state).await?.height;
-    let mut milestones = Vec::new();
-    for height in (0..=top).rev() {
-        if milestones.len() as u64 >= limit {
-            break;
-        }
-        match state.ledger.milestone(height).await {
-            Some(record) => milestones.push(milestone_json(&record)),
-            None => break, // nothing executed yet, or pruned
-        }
-    }
+    let lowest = top.saturating_sub(limit.saturating_sub(1));
+    let found = each(state.ledger.clone(), (lowest..=top).rev().collect(), |ledger, height: u64| async move {
+        ledger.milestone(height).await.map(|record| milestone_json(&record))
+    });
+    // none is there before the first was executed, and below those that are kept
+    let milestones: Vec<Value> = found.await.into_iter().map_while(|milestone| milestone).collect();
     Ok(Json(json!({ "milestones": milestones })))
 }
 
-/// `GET /api/v1/milestones/{height}`.
-pub(super) async fn one(State(state): State<AppState>, Path(height): Path<String>) -> Result<Json<Value>, Problem> {
+/// `GET /api/v1/milestones/{height}?bodies=true`.
+pub(super) async fn one(State(state): State<AppState>, Path(height): Path<String>, query: ListingQuery) -> Result<Json<Value>, Problem> {
+    let counted = Listing::of(query)?.bodies()?;
     let height: u64 = height.parse().map_err(|_| Problem::bad_request(format!("{height} is not a height: a number from 0")))?;
     let Some(record) = state.ledger.milestone(height).await else {
         let top = ledger_status(&state).await?.height;
@@ -37,8 +40,24 @@ pub(super) async fn one(State(state): State<AppState>, Path(height): Path<String
     let mut value = milestone_json(&record);
     if let Value::Object(fields) = &mut value {
         fields.insert("message_ids".into(), record.messages.iter().map(Id::to_string).collect());
+        if counted {
+            fields.insert("bodies".into(), bodies(&state, &record).await);
+        }
     }
     Ok(Json(value))
+}
+
+/// How many of the first messages say what: by the word for their body.
+async fn bodies(state: &AppState, record: &MilestoneRecord) -> Value {
+    let ids: Vec<Id> = record.messages.iter().take(COUNTED_MAX).copied().collect();
+    let names =
+        each(state.ledger.clone(), ids, |ledger, id| async move { ledger.message(id).await.map(|found| body_name(&found.message.body)) });
+    let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
+    for name in names.await.into_iter().flatten() {
+        let count = counts.entry(name).or_default();
+        *count = count.saturating_add(1);
+    }
+    json!(counts)
 }
 
 fn milestone_json(record: &MilestoneRecord) -> Value {

@@ -1,4 +1,4 @@
-//! The HTTP interface: `/api/v1/…`, events, metrics. Read only but for orders, which their wallets signed, Thing
+//! The HTTP interface: `/api/v1/…`, events, metrics. Read only but for orders and requests, which their wallets signed, Thing
 //! Descriptions, whose hashes are on the ledger, and a joining node's questions.
 //!
 //! | path | file |
@@ -15,6 +15,9 @@
 //! | `/api/v1/validators[/{key}]`, `/api/v1/epoch` | `validators` |
 //! | `/api/v1/wallets/{key}[/stakes/{validator}]` | `wallets` |
 //! | `POST /api/v1/orders` | `orders` |
+//! | `/api/v1/spends[/{id}[/certificate]]` (POST too) | `spends` |
+//! | `/api/v1/services[/{id}]`, `/api/v1/purchases/{id}` | `services` |
+//! | `/api/v1/parameters`, `/api/v1/coins` | `coins` |
 //! | `/api/v1/devices[/{site}/{device}]`, `/api/v1/sites/{site}`, `/api/v1/device-keys/{key}` | `devices` |
 //! | `/api/v1/things[/{site}/{device}]` (PUT too), `/.well-known/wot` | `things` |
 //! | `/api/v1/requests` | `requests` |
@@ -24,6 +27,7 @@
 //! Ids and keys are lower-case hexadecimal, times are integers in the unit their name says. Every refusal is a
 //! problem (RFC 9457) that says what, where and what to do (`problem`).
 
+mod coins;
 mod committee;
 mod devices;
 mod events;
@@ -38,6 +42,8 @@ mod readings;
 mod receipts;
 mod requests;
 mod server;
+mod services;
+mod spends;
 mod state;
 mod status;
 mod sync;

@@ -32,7 +32,7 @@ pub(super) async fn post(State(state): State<AppState>, body: Result<Bytes, Byte
     let body = body.map_err(|e| Problem::bad_request(format!("the body cannot be read: {e}")))?;
     let orders = orders_in(&body, &state.genesis.network())?;
     let ids: Vec<String> = orders.iter().map(|order| order.id().to_string()).collect();
-    let message = state.ledger.issue(Body::Orders(orders), None).await.map_err(|error| not_issued(&error))?;
+    let message = state.ledger.issue(Body::Orders(orders), None).await.map_err(|error| not_issued(&error, "orders"))?;
     Ok((StatusCode::ACCEPTED, Json(json!({ "message": message.to_string(), "orders": ids }))))
 }
 
@@ -66,7 +66,7 @@ fn orders_in(body: &[u8], network: &NetworkId) -> Result<Vec<Order>, Problem> {
 }
 
 /// Bytes of lower-case hexadecimal.
-fn unhex(text: &str) -> Option<Vec<u8>> {
+pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),
         b'a'..=b'f' => Some(byte - b'a' + 10),
@@ -79,11 +79,12 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }
 
-fn not_issued(error: &IssueError) -> Problem {
+/// Why `what` was not put on the ledger.
+pub(super) fn not_issued(error: &IssueError, what: &str) -> Problem {
     match error {
         IssueError::Backlog(_) | IssueError::Rate { .. } => Problem::busy(error.to_string()),
-        IssueError::Barred(_) => Problem::unprocessable(format!("{error}; meanwhile post the orders at another node")),
-        IssueError::Stranger(_) => Problem::unprocessable(format!("{error}; meanwhile post the orders at a node that is registered")),
+        IssueError::Barred(_) => Problem::unprocessable(format!("{error}; meanwhile post the {what} at another node")),
+        IssueError::Stranger(_) => Problem::unprocessable(format!("{error}; meanwhile post the {what} at a node that is registered")),
         IssueError::Invalid(_) | IssueError::Payload => Problem::unprocessable(error.to_string()),
         IssueError::Stopped => Problem::stopped(),
     }
@@ -129,7 +130,7 @@ mod tests {
 
     #[test]
     fn who_cannot_issue_says_what_to_do() {
-        let status = |error| not_issued(&error).status();
+        let status = |error| not_issued(&error, "orders").status();
         assert_eq!(status(IssueError::Rate { retry_ms: 7 }), 429);
         assert_eq!(status(IssueError::Stranger(PublicKey([1; 32]))), 422);
         assert_eq!(status(IssueError::Stopped), 503);

@@ -32,7 +32,7 @@ impl Problem {
 
     /// 405: nearly everything here is read only.
     pub(super) fn method() -> Self {
-        let detail = "this path is read only: use GET; readings are published over MQTT, orders are posted to /api/v1/orders";
+        let detail = "this path is read only: use GET; readings are published over MQTT, orders are posted to /api/v1/orders, requests of wallets to /api/v1/spends";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, detail)
     }
 

@@ -2,13 +2,14 @@
 
 use super::problem::Problem;
 use super::{
-    committee, devices, events, head, messages, metrics, milestones, orders, readings, receipts, requests, state, status, sync, things,
+    coins, committee, devices, events, head, messages, metrics, milestones, orders, readings, receipts, requests, services, spends, state,
 };
-use super::{validators, wallets};
+use super::{status, sync, things, validators, wallets};
 use crate::exchange::Exchange;
 use crate::metrics::Metrics;
 use crate::roles::RoleParts;
 use crate::site::Site;
+use crate::spends::Spends;
 use crate::things::Things;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -64,6 +65,8 @@ pub(crate) struct Parts {
     pub(crate) roles: Option<Arc<RoleParts>>,
     /// What its site and others tell each other, if it takes part.
     pub(crate) exchange: Option<Exchange>,
+    /// What wallets spend, and what there is to buy.
+    pub(crate) spends: Spends,
     /// Its metrics.
     pub(crate) metrics: Metrics,
     /// When it started.
@@ -76,22 +79,22 @@ pub(crate) struct Parts {
 #[derive(Clone)]
 pub(crate) struct AppState(Arc<Shared>);
 
-/// The parts, and the events' source of milestones.
+/// The parts, and the source of events.
 struct Shared {
     parts: Parts,
-    milestones: events::Milestones,
+    told: events::Told,
 }
 
 impl AppState {
     /// Shares the parts.
     #[must_use]
     pub(crate) fn new(parts: Parts) -> Self {
-        Self(Arc::new(Shared { parts, milestones: events::Milestones::new() }))
+        Self(Arc::new(Shared { parts, told: events::Told::new() }))
     }
 
-    /// The events' source of milestones.
-    pub(super) fn milestones(&self) -> &events::Milestones {
-        &self.0.milestones
+    /// The source of events that the replica tells.
+    pub(super) fn told(&self) -> &events::Told {
+        &self.0.told
     }
 
     /// The site, or the problem that there is none.
@@ -133,6 +136,14 @@ fn router(state: AppState) -> Router {
         .route("/api/v1/wallets/{key}", get(wallets::one))
         .route("/api/v1/wallets/{key}/stakes/{validator}", get(wallets::stake))
         .route("/api/v1/orders", post(orders::post))
+        .route("/api/v1/spends", get(spends::list).post(spends::post))
+        .route("/api/v1/spends/{id}", get(spends::one))
+        .route("/api/v1/spends/{id}/certificate", get(spends::certificate))
+        .route("/api/v1/services", get(services::list))
+        .route("/api/v1/services/{id}", get(services::one))
+        .route("/api/v1/purchases/{id}", get(services::purchase))
+        .route("/api/v1/parameters", get(coins::parameters))
+        .route("/api/v1/coins", get(coins::coins))
         .route("/api/v1/devices", get(devices::list))
         .route("/api/v1/devices/{*device}", get(devices::one))
         .route("/api/v1/sites/{*site}", get(devices::site))

@@ -66,6 +66,11 @@ fn ledger_json(ledger: &replica::Status) -> Value {
         "refused": ledger.refused,
         "refusals": ledger.refusals,
         "pulled": ledger.pulled,
+        "votes_cast": ledger.votes_cast,
+        "spends_certified": ledger.spends_certified,
+        "spends_final": ledger.spends_final,
+        "spends_rejected": ledger.spends_rejected,
+        "certificates_issued": ledger.certificates_issued,
     })
 }
 

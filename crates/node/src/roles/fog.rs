@@ -80,7 +80,7 @@ impl Intake {
             return self.seal(&topic, signed, &arrived).await;
         }
         // only a broker of another kind brings them here: ours refuses them
-        if let Ok(Topic::Request(_)) = arrived.topic.parse::<Topic>() {
+        if let Ok(Topic::Request(_) | Topic::Report(_)) = arrived.topic.parse::<Topic>() {
             return self.reject(&arrived, mqtt::NOT_IN_PARTS);
         }
         // what names the publish at our broker stands for client and packet id

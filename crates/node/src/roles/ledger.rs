@@ -131,7 +131,7 @@ impl LedgerDesk {
     async fn take(&self, passed: PassedOn, time_us: u64) -> Judgement {
         let topic = passed.topic.clone();
         match self.parts.ingress.take(passed).await {
-            Ok(Outcome::Stored { .. } | Outcome::Duplicate | Outcome::Requested) => Judgement::Settled,
+            Ok(Outcome::Stored { .. } | Outcome::Duplicate | Outcome::Requested | Outcome::Reported) => Judgement::Settled,
             Ok(Outcome::Rejected(rejection)) => self.reject(&topic, time_us, &rejection.reason, rejection.bytes),
             Err(Refusal::Store(AppendError::Invalid(why))) => self.reject(&topic, time_us, &why, 0),
             Err(Refusal::Store(_)) => Judgement::Later,

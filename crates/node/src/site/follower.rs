@@ -76,6 +76,7 @@ impl Follower {
                 let ours = confirmed.iter().filter(|c| c.issuer == *key && c.readings > 0);
                 ours.for_each(|c| self.shared.note(c.id, *height));
             }
+            Event::Spends(_) => {}
         }
     }
 

@@ -3,9 +3,12 @@
 //! - Idle: a batch leaves at once. Under load the next leaves `batch_delay` after the one before, or as soon as it is
 //!   full. So one reading is never kept waiting, and many share one signature.
 //! - A batch covers consecutive offsets. Its message is durable here before the next is cut.
+//! - Its message says who earns from it ([`super::shares`]). After a crash nothing is made again that was issued: the ledger has it,
+//!   with its shares, and recovery finds it there. What was cut and not issued is cut anew.
 //! - At most [`super::IN_FLIGHT_BATCHES_MAX`] batches are on their way; beyond, the log grows on disk.
 
 use super::queue::Shared;
+use super::shares::Earners;
 use super::{SiteError, read_blocking, told};
 use crate::index::Index;
 use mqtt::SiteLog;
@@ -42,6 +45,7 @@ pub(super) struct Issuer {
     pub(super) batch_delay: Duration,
     pub(super) batch_readings_max: usize,
     pub(super) watermark: PathBuf,
+    pub(super) earners: Arc<Earners>,
 }
 
 /// A batch ready to be issued.
@@ -70,7 +74,7 @@ impl Issuer {
                 () = self.shared.go_on.notified() => continue,
                 () = self.worth_issuing(last_issue), if room => {}
             }
-            let prepared = prepare(&self.log, self.next, self.batch_readings_max, BATCH_BYTES_CUT).await?;
+            let prepared = self.prepare(self.next, self.batch_readings_max, BATCH_BYTES_CUT).await?;
             last_issue = Some(Instant::now());
             self.next = self.next.saturating_add(u64::from(prepared.count));
             self.issue(prepared).await?;
@@ -95,12 +99,28 @@ impl Issuer {
         // from now on the newest batch is not the last of the log: say where that ends
         save_watermark(self.watermark.clone(), self.next).await?;
         tracing::warn!(first, count, "readings whose message is void are anchored again");
-        let prepared = prepare(&self.log, first, count as usize, BATCH_BYTES_MAX).await?;
+        let prepared = self.prepare(first, count as usize, BATCH_BYTES_MAX).await?;
         if prepared.count != count {
             let given = format!("{} readings of {count}", prepared.count);
             return Err(SiteError::LogOrder { asked: first, given });
         }
         self.issue(prepared).await
+    }
+
+    /// Reads the log from `first` and makes a batch of what fits, away from the tasks that must not block.
+    async fn prepare(&self, first: u64, readings_max: usize, bytes_max: usize) -> Result<Prepared, SiteError> {
+        let (log, earners) = (self.log.clone(), self.earners.clone());
+        let work = move || -> Result<Prepared, SiteError> {
+            let rows = read_blocking(&log, first, readings_max)?;
+            let mut secret = [0u8; 32];
+            getrandom::fill(&mut secret).map_err(|e| SiteError::Randomness(e.to_string()))?;
+            let mut prepared = assemble(first, secret, rows, bytes_max)?;
+            if let Body::Readings { shares, .. } = &mut prepared.body {
+                *shares = earners.shares(&prepared.batch, prepared.count);
+            }
+            Ok(prepared)
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|e| SiteError::Task(e.to_string()))?
     }
 
     async fn issue(&self, prepared: Prepared) -> Result<(), SiteError> {
@@ -121,19 +141,7 @@ impl Issuer {
     }
 }
 
-/// Reads the log from `first` and makes a batch of what fits, away from the tasks that must not block.
-async fn prepare(log: &SiteLog, first: u64, readings_max: usize, bytes_max: usize) -> Result<Prepared, SiteError> {
-    let log = log.clone();
-    let work = move || {
-        let rows = read_blocking(&log, first, readings_max)?;
-        let mut secret = [0u8; 32];
-        getrandom::fill(&mut secret).map_err(|e| SiteError::Randomness(e.to_string()))?;
-        assemble(first, secret, rows, bytes_max)
-    };
-    tokio::task::spawn_blocking(work).await.map_err(|e| SiteError::Task(e.to_string()))?
-}
-
-/// Makes a batch of the rows that fit into `bytes_max`.
+/// Makes a batch of the rows that fit into `bytes_max`. Nobody earns from it yet.
 fn assemble(first: u64, secret: [u8; 32], rows: Vec<(u64, Reading)>, bytes_max: usize) -> Result<Prepared, SiteError> {
     let (mut readings, mut bytes) = (Vec::with_capacity(rows.len()), HEAD_BYTES);
     for ((offset, reading), asked) in rows.into_iter().zip(first..) {
