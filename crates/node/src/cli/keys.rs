@@ -32,7 +32,7 @@ const NAME_THE_FILE: &str = "name the key file of the wallet with --key, or the 
 
 /// What a file holds.
 enum Content {
-    Plain(SecretKey),
+    Plain(Box<SecretKey>),
     Sealed(Box<Sealed>),
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn read(path: &Path) -> Result<SecretKey, Failure> {
 /// As [`read`].
 pub(crate) fn read_with(path: &Path, passphrase_file: Option<&Path>) -> Result<SecretKey, Failure> {
     match load(path)? {
-        Content::Plain(key) => Ok(key),
+        Content::Plain(key) => Ok(*key),
         Content::Sealed(sealed) => {
             let passphrase = passphrase(passphrase_file, &format!("Passphrase of {}", path.display()), false)?;
             open(&sealed, &passphrase, path)
@@ -68,7 +68,7 @@ pub(crate) fn read_unasked(path: &Path) -> Result<SecretKey, Failure> {
 
 fn unasked(path: &Path, passphrase: Option<Zeroizing<String>>) -> Result<SecretKey, Failure> {
     match (load(path)?, passphrase.filter(|text| !text.is_empty())) {
-        (Content::Plain(key), _) => Ok(key),
+        (Content::Plain(key), _) => Ok(*key),
         (Content::Sealed(sealed), Some(passphrase)) => open(&sealed, &bounded(passphrase)?, path),
         (Content::Sealed(_), None) => {
             let todo =
@@ -165,7 +165,7 @@ fn load(path: &Path) -> Result<Content, Failure> {
     }
     let todo = "a key file holds 64 lower-case hexadecimal digits, or an encrypted key";
     let seed: Id = text.trim().parse().map_err(|_| Failure::new(Exit::Usage, "it is not a key", path.display(), todo))?;
-    Ok(Content::Plain(SecretKey::from_seed(&seed.0)))
+    Ok(Content::Plain(Box::new(SecretKey::from_seed(&seed.0))))
 }
 
 /// The passphrase from where it is: a file, the environment, the terminal.

@@ -77,7 +77,7 @@ fn who_earns_from_readings() {
     assert_eq!(config.earners(own), crate::site::Earners::new(Some(two), [(device, three)]));
     assert_eq!(Config::default().earners(own), crate::site::Earners::new(Some(own), []));
     assert_eq!(load(&ledger("wallet = \"none\"\n")).unwrap().earners(own), crate::site::Earners::new(None, []));
-    for bad in ["wallet = \"me\"\n".to_owned(), format!("wallet = \"{}\"\n", format!("01{}", "0".repeat(62)))] {
+    for bad in ["wallet = \"me\"\n".to_owned(), format!("wallet = \"01{}\"\n", "0".repeat(62))] {
         assert!(refusal(&ledger(&bad)).contains("ledger.wallet"), "{bad}");
     }
     let twice = share("z1/m1", &two.to_string()).repeat(2);

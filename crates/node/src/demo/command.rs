@@ -27,7 +27,7 @@ pub(crate) enum Scenario {
     /// Eight nodes share data, earn DCoin and buy espressos; one of them tries to cheat
     Market(market::Arguments),
     /// An espresso machine that brews on a valid certificate only
-    Espresso(espresso::Arguments),
+    Espresso(Box<espresso::Arguments>),
 }
 
 /// `wattle demo`.
