@@ -21,7 +21,14 @@ impl<V: Vertex> Dag<V> {
     /// `excluded` is that of [`Dag::cut`]. The answer is empty only if everything is confirmed or excluded.
     #[must_use]
     pub fn proposal(&self, excluded: &dyn Fn(&Id) -> bool) -> Vec<Id> {
-        let taken = self.lowest(excluded);
+        self.proposal_within(excluded, usize::MAX, &|_| 0)
+    }
+
+    /// As [`Dag::proposal`], of messages that cost at most `budget` together, or of a single one that costs more. What a milestone
+    /// costs those who check it must stay below what they wait for it, however much waits to be confirmed.
+    #[must_use]
+    pub fn proposal_within(&self, excluded: &dyn Fn(&Id) -> bool, budget: usize, cost: &dyn Fn(&V) -> usize) -> Vec<Id> {
+        let taken = self.lowest(excluded, budget, cost);
         let mut named: BTreeSet<&Id> = BTreeSet::new();
         for id in &taken {
             named.extend(self.nodes.get(id).map(|node| node.vertex.parents()).unwrap_or_default());
@@ -35,8 +42,8 @@ impl<V: Vertex> Dag<V> {
         heads
     }
 
-    /// The first [`CUT_MESSAGES_MAX`] of all messages that are neither confirmed nor excluded, by (depth, id).
-    fn lowest(&self, excluded: &dyn Fn(&Id) -> bool) -> Vec<Id> {
+    /// The first [`CUT_MESSAGES_MAX`], or what fits into the budget, of all messages that are neither confirmed nor excluded, by (depth, id).
+    fn lowest(&self, excluded: &dyn Fn(&Id) -> bool, mut budget: usize, cost: &dyn Fn(&V) -> usize) -> Vec<Id> {
         let mut waiting: BTreeMap<Id, usize> = BTreeMap::new();
         let (mut passed, mut layer): (Vec<Id>, Vec<Id>) = self.floor.iter().partition(|id| excluded(id));
         while let Some(id) = passed.pop() {
@@ -48,6 +55,19 @@ impl<V: Vertex> Dag<V> {
         while !layer.is_empty() {
             layer.sort_unstable();
             layer.truncate(CUT_MESSAGES_MAX.saturating_sub(taken.len()));
+            let mut fit = 0;
+            for id in &layer {
+                let cost = self.nodes.get(id).map_or(0, |node| cost(&node.vertex));
+                let first = taken.is_empty() && fit == 0;
+                if cost > budget && !first {
+                    // nothing that comes after it is taken in its place
+                    budget = 0;
+                    break;
+                }
+                budget = budget.saturating_sub(cost);
+                fit += 1;
+            }
+            layer.truncate(fit);
             let mut next = Vec::new();
             for id in &layer {
                 next.extend(self.raise(id, &mut waiting).into_iter().filter(|child| !excluded(child)));

@@ -1,4 +1,5 @@
 use crate::drawing::{chain, connect, draw, empty, graph, id, ids, nothing};
+use dag::Vertex as _;
 use protocol::Id;
 use protocol::limits::{CUT_MESSAGES_MAX, TIPS_MAX};
 
@@ -37,6 +38,22 @@ fn a_backlog_longer_than_a_cut_is_taken_from_the_bottom() {
     assert_eq!(dag.cut(&next, &pipeline).unwrap().len(), 1000);
     dag.confirm(&first, 1);
     assert_eq!(dag.proposal(&nothing), next);
+}
+
+/// Sixteen nodes of one machine never confirmed a burst of requests: each leader proposed all of it, and checking it took the others
+/// longer than they wait.
+#[test]
+fn what_is_over_the_budget_waits_for_the_next_one() {
+    let mut dag = graph(&chain(10));
+    let mut parts = Vec::new();
+    while dag.unconfirmed() > 0 {
+        // the fifth costs more than there is, and comes alone
+        let tips = dag.proposal_within(&nothing, 6, &|v| if v.id() == id(5) { 9 } else { 2 });
+        let cut = dag.cut(&tips, &nothing).unwrap();
+        dag.confirm(&cut, parts.len() as u64 + 1);
+        parts.push(cut.len());
+    }
+    assert_eq!(parts, [3, 1, 1, 3, 2]);
 }
 
 #[test]

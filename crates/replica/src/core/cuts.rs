@@ -11,7 +11,7 @@ use dag::CutError;
 use ledger::{Account, Rules};
 use protocol::limits::CUT_MESSAGES_MAX;
 use protocol::merkle::Range;
-use protocol::{Id, Message, Milestone, PublicKey, Unsigned};
+use protocol::{Body, Id, Message, Milestone, PublicKey, Unsigned};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,21 @@ const TIP_DELAY: Duration = Duration::from_millis(10);
 /// A closing milestone with so many messages in its cone, void ones too, needs no ends of members: with more waiting than one can
 /// hold, those that end the epoch may not be among them, and there is no other milestone to come before it.
 const CLOSING_FULL: usize = CUT_MESSAGES_MAX / 2;
+
+/// What the messages of a milestone cost those who check it, in about a microsecond each, at most: a small part of a leader's timeout also
+/// where several nodes share a processor. What does not fit waits for the next one.
+const MILESTONE_COST_MAX: usize = 16_384;
+
+/// What a message costs when a milestone with it is checked.
+fn cost(message: &Arc<Message>) -> usize {
+    let body = match &message.body {
+        Body::Requests(requests) => requests.len().saturating_mul(16),
+        Body::Certificates(certificates) => certificates.iter().map(|c| c.votes.len().saturating_add(1).saturating_mul(32)).sum(),
+        Body::Orders(orders) => orders.len().saturating_mul(32),
+        _ => 0,
+    };
+    body.saturating_add(message.votes.len().saturating_mul(2)).saturating_add(1)
+}
 
 /// The last milestone executed.
 #[derive(Clone)]
@@ -227,9 +242,13 @@ impl<E: Disk + Spawner> Core<E> {
         let Some(base) = self.base(&parent.digest)? else {
             return Ok(None);
         };
+        let next_committee = self.elected(base.height + 1, base.state.as_ref()).await?;
+        let closes = next_committee.is_some();
         let tips = {
             let (above, frontier) = (self.above(&parent.digest), self.frontier_after(&parent.digest));
-            self.dag.proposal(&|id| self.is_settled(id, &above, &frontier))
+            // the ends of members may come last, and no milestone comes before the closing one
+            let budget = if closes { usize::MAX } else { MILESTONE_COST_MAX };
+            self.dag.proposal_within(&|id| self.is_settled(id, &above, &frontier), budget, &cost)
         };
         if tips.is_empty() && !heartbeat {
             return Ok(None);
@@ -237,8 +256,6 @@ impl<E: Disk + Spawner> Core<E> {
         let Ok(confirms) = self.confirms(&tips, &parent.digest) else {
             return Ok(None);
         };
-        let next_committee = self.elected(base.height + 1, base.state.as_ref()).await?;
-        let closes = next_committee.is_some();
         let message_count = confirms.counted.len() as u64;
         if closes && confirms.ids.len() < CLOSING_FULL && !self.fast.may_close() {
             return Ok(None); // asked again when messages come
