@@ -24,9 +24,9 @@ const TIP_DELAY: Duration = Duration::from_millis(10);
 /// hold, those that end the epoch may not be among them, and there is no other milestone to come before it.
 const CLOSING_FULL: usize = CUT_MESSAGES_MAX / 2;
 
-/// What the messages of a milestone cost those who check it, in about a microsecond each, at most: a small part of a leader's timeout also
-/// where several nodes share a processor. What does not fit waits for the next one.
-const MILESTONE_COST_MAX: usize = 16_384;
+/// What the messages of a milestone cost those who check it, in a few microseconds each, at most: well below a leader's timeout on a processor of
+/// one's own. What does not fit waits for the next one.
+const MILESTONE_COST_MAX: usize = 65_536;
 
 /// What a message costs when a milestone with it is checked.
 fn cost(message: &Arc<Message>) -> usize {
