@@ -40,8 +40,7 @@ fn a_backlog_longer_than_a_cut_is_taken_from_the_bottom() {
     assert_eq!(dag.proposal(&nothing), next);
 }
 
-/// Sixteen nodes of one machine never confirmed a burst of requests: each leader proposed all of it, and checking it took the others
-/// longer than they wait.
+/// Each leader proposed all of a burst of requests, however long checking it took the others.
 #[test]
 fn what_is_over_the_budget_waits_for_the_next_one() {
     let mut dag = graph(&chain(10));
