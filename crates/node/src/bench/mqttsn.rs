@@ -147,19 +147,19 @@ async fn once(arguments: &Arguments) -> Result<Figures, Failure> {
     let turns = Arc::new(Semaphore::new(CONNECTING_MAX));
     let mut tasks = JoinSet::new();
     let (share, extra) = (arguments.messages / arguments.clients, arguments.messages % arguments.clients);
+    let mut sum = Course::default();
     let begin = Instant::now();
     for index in 0..arguments.clients {
         let messages = share + u32::from(index < extra);
         tasks.spawn(device(gateway.address, index, messages, Arc::clone(&turns), Arc::clone(&steps)));
     }
-    all_there(&steps, &mut tasks).await?;
+    all_there(&steps, &mut tasks, &mut sum).await?;
     let connecting = begin.elapsed();
     let (gateway_connected, node_connected) = (usage(gateway.child.id()), usage_of(&network.pids()));
     let start = Instant::now();
-    all_there(&steps, &mut tasks).await?; // at work
-    all_there(&steps, &mut tasks).await?; // asleep, having published
+    all_there(&steps, &mut tasks, &mut sum).await?; // at work
+    all_there(&steps, &mut tasks, &mut sum).await?; // asleep, having published
     let gateway_asleep = usage(gateway.child.id());
-    let mut sum = Course::default();
     while let Some(ended) = tasks.join_next().await {
         sum.add(ended.map_err(fault)?.map_err(fault)?);
     }
@@ -208,20 +208,20 @@ impl Course {
     }
 }
 
-/// Waits until every device has come to its next step. One that fails never does: so both are waited for.
-async fn all_there(steps: &Barrier, tasks: &mut JoinSet<Result<Course, String>>) -> Result<(), Failure> {
+/// Waits until every device has come to its next step. One that fails never does: so both are waited for. A device that
+/// comes to its end just as the step is taken is counted in `sum`.
+async fn all_there(steps: &Barrier, tasks: &mut JoinSet<Result<Course, String>>, sum: &mut Course) -> Result<(), Failure> {
     tokio::select! {
-        biased; // what the others did after this step is not for us to take
         _ = steps.wait() => Ok(()),
-        error = first_failure(tasks) => Err(fault(error)),
+        error = first_failure(tasks, sum) => Err(fault(error)),
     }
 }
 
-/// The first device that fails; for ever if none does.
-async fn first_failure(tasks: &mut JoinSet<Result<Course, String>>) -> String {
+/// The first device that fails; for ever if none does. What the others went through goes to `sum`.
+async fn first_failure(tasks: &mut JoinSet<Result<Course, String>>, sum: &mut Course) -> String {
     loop {
         match tasks.join_next().await {
-            Some(Ok(Ok(_))) => {}
+            Some(Ok(Ok(course))) => sum.add(course),
             Some(Ok(Err(why))) => return why,
             Some(Err(why)) => return why.to_string(),
             None => std::future::pending().await,
