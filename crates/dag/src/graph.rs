@@ -167,10 +167,15 @@ impl<V: Vertex> Dag<V> {
         self.pending.awaits(id)
     }
 
-    /// Drops a pending message; says whether there was one. Messages that wait for it go on waiting, so it is
+    /// The pending messages, ascending by id.
+    pub fn waiting(&self) -> impl Iterator<Item = &V> {
+        self.pending.vertices()
+    }
+
+    /// Takes out a pending message, if there is one. Messages that wait for it go on waiting, so it is
     /// [missing](Self::missing) then.
-    pub fn drop_pending(&mut self, id: &Id) -> bool {
-        self.pending.remove(id).is_some()
+    pub fn take_pending(&mut self, id: &Id) -> Option<V> {
+        self.pending.remove(id)
     }
 
     /// Connected messages that no connected message names, confirmed ones too.

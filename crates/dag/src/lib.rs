@@ -19,7 +19,7 @@
 //! ```text
 //!            parents missing                 all parents known
 //! insert ──▶ pending ─────────────────────▶ connected ──cut, confirm──▶ confirmed ──forget──▶ (archive only)
-//!               └─ drop_pending               └─ a tip until another connected message names it
+//!               └─ take_pending               └─ a tip until another connected message names it
 //! ```
 //!
 //! # Where things are

@@ -97,6 +97,11 @@ impl<V: Vertex> Pending<V> {
         Some(vertex)
     }
 
+    /// The messages, ascending by id.
+    pub(crate) fn vertices(&self) -> impl Iterator<Item = &V> {
+        self.vertices.values().map(|waiting| &waiting.vertex)
+    }
+
     /// `parent` is connected: gives the messages that waited for nothing else, ascending by id.
     pub(crate) fn arrived(&mut self, parent: &Id) -> Vec<V> {
         let mut released = Vec::new();

@@ -131,7 +131,7 @@ proptest! {
             dag.insert(vertices[*at].clone(), &BTreeSet::new()).unwrap();
             if drops[*at] {
                 let pending = dag.is_pending(&vertices[*at].id);
-                prop_assert_eq!(dag.drop_pending(&vertices[*at].id), pending);
+                prop_assert_eq!(dag.take_pending(&vertices[*at].id).is_some(), pending);
             }
         }
         for at in &order {

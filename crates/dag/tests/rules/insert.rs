@@ -98,8 +98,8 @@ fn dropping_a_pending_message_makes_it_missing_and_makes_room() {
     let mut dag: Dag<Drawn> = Dag::new(ROOT, Limits { pending_max: 2, pending_per_issuer_max: 2 });
     suspend(&mut dag, draw(2, 1, 1, &[1]));
     suspend(&mut dag, draw(3, 1, 2, &[2]));
-    assert!(dag.drop_pending(&id(2)));
-    assert!(!dag.drop_pending(&id(2)) && !dag.is_pending(&id(2)));
+    assert_eq!(dag.take_pending(&id(2)).map(|v| v.id), Some(id(2)));
+    assert!(dag.take_pending(&id(2)).is_none() && !dag.is_pending(&id(2)));
     assert_eq!(dag.missing(), ids(&[2]), "3 still waits for 2, nobody waits for 1");
     assert_eq!(connect(&mut dag, draw(1, 1, 0, &[])).0, ids(&[1]));
     assert_eq!(connect(&mut dag, draw(2, 1, 1, &[1])).0, ids(&[2, 3]));

@@ -38,7 +38,7 @@ fn a_forgotten_parent_must_be_vouched_for() {
     assert_eq!(dag.forget(2), 1);
     let late = draw(3, 2, 1, &[1, 2]);
     assert_eq!(suspend(&mut dag, late.clone()), ids(&[1]));
-    assert!(dag.drop_pending(&id(3)));
+    assert!(dag.take_pending(&id(3)).is_some());
     assert!(matches!(dag.insert(late, &BTreeSet::from([id(1)])), Ok(Insertion::Connected { .. })));
     assert_eq!(dag.tips().iter().copied().collect::<Vec<_>>(), ids(&[3]));
     assert_eq!(dag.cut(&ids(&[3]), &nothing), Ok(ids(&[3])));

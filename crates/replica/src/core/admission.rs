@@ -102,7 +102,7 @@ impl<E: Disk + Spawner> Core<E> {
 
     /// Takes in a message that is settled: one that this node had dropped or never had, or a rival of one that counts. No
     /// milestone will confirm it; it is kept only if others wait for it.
-    async fn insert_settled(&mut self, message: &Arc<Message>, pulled: bool) -> Result<(), CoreError> {
+    pub(super) async fn insert_settled(&mut self, message: &Arc<Message>, pulled: bool) -> Result<(), CoreError> {
         let id = message.id();
         self.wanted.remove(&id);
         if let Some(rival) = self.dag.at(&message.issuer, message.sequence).filter(|rival| *rival != id)
@@ -217,7 +217,7 @@ impl<E: Disk + Spawner> Core<E> {
         let mut dropped = false;
         for id in self.dag.pending_tips(of.as_ref()).iter().take(ROOM) {
             self.rates.forget(id);
-            dropped |= self.dag.drop_pending(id);
+            dropped |= self.dag.take_pending(id).is_some();
         }
         dropped
     }

@@ -133,6 +133,7 @@ impl<E: Disk + Spawner> Core<E> {
                 self.unconfirmed.remove(&index);
             }
         }
+        self.settle_pending().await?;
         if let Some(own) = confirmed.iter().rev().find(|c| c.issuer == self.me) {
             self.own.counted = own.sequence + 1;
         }

@@ -131,7 +131,7 @@ impl<E: Disk + Spawner> Core<E> {
             if self.needed.contains(&outcast.id) {
                 continue;
             }
-            self.dag.drop_pending(&outcast.id);
+            self.dag.take_pending(&outcast.id);
             self.refuse(outcast.id, outcast.issuer, outcast.why);
         }
     }

@@ -7,6 +7,9 @@
 //!   confirmed when that is executed, and a restart asks for all.
 //! - A message named by its id alone is taken for settled only if others can have it from here, or have it themselves.
 //!   Else it is pulled, and asked for. So nobody admits what somebody who remembers less could not.
+//! - What is settled needs no parents here: others, who executed as much, took it in without. So a pending message that a
+//!   milestone settles is asked for again then. Else it could wait for ever for a parent that only a liar ever had, and with it
+//!   whatever was built on it, final milestones included.
 
 use super::actor::{Core, CoreError};
 use super::cuts::Frontier;
@@ -42,6 +45,27 @@ impl<E: Disk + Spawner> Core<E> {
             let Self { dag, arrivals, rivals, .. } = self;
             rivals.extend(arrivals.keys().filter(|id| dag.get(id).is_some_and(|m| m.issuer == issuer)).copied());
         }
+    }
+
+    /// Pending messages that the last milestone executed has settled: those that others wait for are taken in, the rest dropped.
+    pub(super) async fn settle_pending(&mut self) -> Result<(), CoreError> {
+        if !self.defences.archive || !self.defences.conflicts {
+            return Ok(());
+        }
+        let mut settled = Vec::new();
+        for message in self.dag.waiting() {
+            let (id, issuer, sequence) = (message.id(), message.issuer, message.sequence);
+            if self.has_passed(&issuer, sequence) || self.is_void(issuer, sequence, &id).await? {
+                settled.push(id);
+            }
+        }
+        for id in settled {
+            // one of them may have connected with another
+            let Some(message) = self.dag.take_pending(&id) else { continue };
+            self.rates.forget(&id);
+            self.insert_settled(&message, true).await?;
+        }
+        Ok(())
     }
 
     /// Whether the state remembers that a message is void.
