@@ -9,7 +9,7 @@ use self::blobs::Layout;
 use crate::core::history;
 use crate::replica::archive;
 use crate::state::State;
-use crate::store::{Ballot, Confirmation, CutRecord, SECTION, Store, Table, split_payload};
+use crate::store::{Ballot, Confirmation, CutRecord, SECTION, Spent, Store, Table, split_payload};
 use crate::wire::{self, Block, Certificate, Digest, Scheme};
 use commonware_cryptography::{Digestible as _, certificate::Verifier as _};
 use commonware_runtime::{Runner as _, Supervisor as _, buffer::paged::CacheRef, tokio};
@@ -117,11 +117,14 @@ struct Replay<'a> {
     network: NetworkId,
     state: MemoryStore,
     keys: BTreeSet<Key>,
+    /// Requests executed, and at which height.
+    spent: BTreeMap<Id, Spent>,
 }
 
 impl<'a> Replay<'a> {
     fn new(genesis: &'a Genesis) -> Self {
-        let mut replay = Self { genesis, network: genesis.network(), state: MemoryStore::default(), keys: BTreeSet::new() };
+        let (state, keys, spent) = (MemoryStore::default(), BTreeSet::new(), BTreeMap::new());
+        let mut replay = Self { genesis, network: genesis.network(), state, keys, spent };
         replay.take(ledger::genesis_state(genesis).into_iter().map(|(key, value)| (key, Some(value))).collect());
         replay
     }
@@ -145,11 +148,12 @@ impl<'a> Replay<'a> {
 
     fn apply(&mut self, message: &Message, m: &Milestone, report: &mut CheckReport) {
         let mut overlay = Overlay::new(&self.state);
-        match ledger::apply(&mut overlay, &self.rules(m), message) {
+        match ledger::apply_with_effects(&mut overlay, &self.rules(m), message) {
             Err(why) => report.damage(format!("milestone {}: {why}", m.height)),
-            Ok(_) => {
+            Ok(effects) => {
                 let changes = overlay.into_changes();
                 self.take(changes);
+                self.spent.extend(effects.executed.iter().map(|e| (e.request, Spent { height: m.height })));
             }
         }
     }
@@ -341,6 +345,15 @@ impl<'a> Checker<'a> {
         }
         for index in self.store.confirmations.first().unwrap_or(0)..self.store.confirmations.next() {
             self.read::<Confirmation>(&self.store.confirmations, "confirmation", index, report).await;
+        }
+        for (id, spent) in &replay.spent {
+            match self.store.spent.get(*id).await.map(|b| b.map(|b| Spent::decode(&b))) {
+                Ok(Some(Ok(stored))) if stored == *spent => {}
+                _ => report.damage(format!("where request {id} was executed is missing or wrong")),
+            }
+        }
+        for index in self.store.spent.first().unwrap_or(0)..self.store.spent.next() {
+            self.read::<Spent>(&self.store.spent, "executed request", index, report).await;
         }
         let expected: BTreeMap<Id, Confirmation> = order.into_iter().collect();
         for (id, confirmation) in expected {

@@ -11,17 +11,17 @@
 //! | `handovers` | epoch | digest of the closing milestone | [`protocol::Handover`] |
 //! | `origin` | 0 begun, 1 ended | – | where a node that joined began ([`crate::sync`]) |
 //! | `ballots` | order of voting | – | [`Ballot`]: what this node voted for |
+//! | `spent` | order of execution | request id | height of the milestone that executed it |
 //! | `history` | [`protocol::merkle::position`] | the node's hash | the same |
 //!
 //! A key on disk is the beginning of `SHA-256(secret ‖ key)`: short, because nobody who does not know this node's secret can
 //! make two that agree.
 //!
 //! Certificates are in marshal's own archives, the state in [`crate::state`]. Old records of `messages`, `payloads`,
-//! `cuts`, `confirmations` and `ballots` may be pruned; the other tables stay whole.
+//! `cuts`, `confirmations`, `spent` and `ballots` may be pruned; the other tables stay whole.
 //!
 //! Order of durability, oldest first: ballots before the message with the votes; messages and payloads before they are pushed
-//! or voted on; `cuts`,
-//! `confirmations` and `history` before the state; the state before marshal hears that a milestone is done.
+//! or voted on; `cuts`, `confirmations`, `spent` and `history` before the state; the state before marshal hears that a milestone is done.
 //! So after a crash marshal delivers again whatever the state has not seen, and writing it again is harmless.
 
 mod ballot;
@@ -51,7 +51,7 @@ pub(crate) const SECTION: NonZeroU64 = NZU64!(65_536);
 /// The same of payloads, which are larger.
 const PAYLOADS_SECTION: NonZeroU64 = NZU64!(4_096);
 /// The version of what this module writes.
-const LAYOUT_VERSION: u8 = 3;
+const LAYOUT_VERSION: u8 = 4;
 /// Bytes of a key on disk. With the secret unknown only chance makes two agree: 1 in 10^11 among 10^9 records.
 const KEY_BYTES: usize = 12;
 /// A key as it is on disk.
@@ -265,6 +265,8 @@ pub(crate) struct CutRecord {
     pub(crate) payload_floor: u64,
     /// Records in `confirmations` before this milestone's.
     pub(crate) confirmations: u64,
+    /// Records in `spent` before this milestone's.
+    pub(crate) spent: u64,
     /// Bytes of all messages and payloads written until then, those pruned since included.
     pub(crate) bytes: u64,
     /// Messages that count, in order.
@@ -276,7 +278,7 @@ pub(crate) struct CutRecord {
 
 impl Encode for CutRecord {
     fn encode_to(&self, out: &mut Vec<u8>) {
-        for number in [self.floor, self.payload_floor, self.confirmations, self.bytes] {
+        for number in [self.floor, self.payload_floor, self.confirmations, self.spent, self.bytes] {
             put_varint(out, number);
         }
         for ids in [&self.counted, &self.void] {
@@ -289,13 +291,14 @@ impl Encode for CutRecord {
 impl Decode for CutRecord {
     fn decode_from(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let (floor, payload_floor) = (reader.varint("a cut's floor")?, reader.varint("a cut's payload floor")?);
-        let (confirmations, bytes) = (reader.varint("a cut's confirmations")?, reader.varint("a cut's bytes")?);
+        let (confirmations, spent) = (reader.varint("a cut's confirmations")?, reader.varint("a cut's executed requests")?);
+        let bytes = reader.varint("a cut's bytes")?;
         let mut ids = |what| -> Result<Vec<Id>, DecodeError> {
             let n = reader.length(CUT_MESSAGES_MAX, 32, what)?;
             (0..n).map(|_| Id::decode_from(reader)).collect()
         };
         let (counted, void) = (ids("a cut's messages")?, ids("a cut's void messages")?);
-        Ok(Self { floor, payload_floor, confirmations, bytes, counted, void })
+        Ok(Self { floor, payload_floor, confirmations, spent, bytes, counted, void })
     }
 }
 
@@ -322,6 +325,24 @@ impl Decode for Confirmation {
     }
 }
 
+/// Which milestone executed a request. The table's key is the request's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spent {
+    pub(crate) height: u64,
+}
+
+impl Encode for Spent {
+    fn encode_to(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.height);
+    }
+}
+
+impl Decode for Spent {
+    fn decode_from(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { height: reader.varint("the height of an executed request")? })
+    }
+}
+
 /// All tables.
 pub(crate) struct Store<E: Disk> {
     pub(crate) messages: Table<E>,
@@ -333,6 +354,7 @@ pub(crate) struct Store<E: Disk> {
     pub(crate) handovers: Table<E>,
     pub(crate) origin: Table<E>,
     pub(crate) ballots: Table<E>,
+    pub(crate) spent: Table<E>,
 }
 
 impl<E: Disk> Store<E> {
@@ -350,6 +372,7 @@ impl<E: Disk> Store<E> {
             history: Table::open(context.child("history"), prefix, "history", many, cache, secret).await?,
             origin: Table::open(context.child("origin"), prefix, "origin", NZU64!(1_024), cache, secret).await?,
             ballots: Table::open(context.child("ballots"), prefix, "ballots", many, cache, secret).await?,
+            spent: Table::open(context.child("spent"), prefix, "spent", many, cache, secret).await?,
             handovers: Table::open(context.child("handovers"), prefix, "handovers", NZU64!(1_024), cache, secret).await?,
         })
     }
@@ -365,6 +388,7 @@ impl<E: Disk> Store<E> {
         self.headers.sync().await?;
         self.cuts.sync().await?;
         self.confirmations.sync().await?;
+        self.spent.sync().await?;
         self.handovers.sync().await?;
         self.history.sync().await
     }

@@ -7,7 +7,7 @@ use super::settled::passed;
 use crate::epochs::{Cue, Entry};
 use crate::handle::{Confirmed, Event};
 use crate::state::Speculation;
-use crate::store::{Confirmation, CutRecord, Disk};
+use crate::store::{Confirmation, CutRecord, Disk, Spent};
 use crate::wire;
 use commonware_consensus::types::Height;
 use commonware_runtime::Spawner;
@@ -222,7 +222,7 @@ impl<E: Disk + Spawner> Core<E> {
         messages.map(|m| Confirmed { id: m.id(), issuer: m.issuer, sequence: m.sequence, readings: m.body.readings() }).collect()
     }
 
-    /// Writes what a milestone confirmed. After a crash it may be written a second time.
+    /// Writes what a milestone confirmed and executed. After a crash it may be written a second time.
     async fn record(&mut self, link: &Link, cut: &Cut) -> Result<(), CoreError> {
         let height = cut.milestone.height;
         let again = height < self.store.cuts.next();
@@ -233,10 +233,16 @@ impl<E: Disk + Spawner> Core<E> {
                 self.store.confirmations.append(id, &Confirmation { height, index }.encode()).await?;
             }
         }
+        let spent = self.store.spent.next();
+        for executed in &cut.spent {
+            if !again || !self.store.spent.has(executed.request).await? {
+                self.store.spent.append(executed.request, &Spent { height }.encode()).await?;
+            }
+        }
         let floor = self.unconfirmed.first().copied().unwrap_or_else(|| self.store.messages.next());
         let payload_floor = self.own.payloads.front().map_or_else(|| self.store.payloads.next(), |(_, index)| *index);
         let (bytes, counted, void) = (self.stored_bytes, cut.counted.clone(), cut.void.clone());
-        let record = CutRecord { floor, payload_floor, confirmations: before, bytes, counted, void };
+        let record = CutRecord { floor, payload_floor, confirmations: before, spent, bytes, counted, void };
         self.store.headers.put(height, link.digest, &cut.milestone.encode()).await?;
         self.store.cuts.put(height, link.digest, &record.encode()).await?;
         let mut range = self.executed.range.clone();

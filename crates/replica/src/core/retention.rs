@@ -37,6 +37,7 @@ impl<E: Disk + Spawner> Core<E> {
         self.store.messages.prune(record.floor).await?;
         self.store.payloads.prune(record.payload_floor).await?;
         self.store.confirmations.prune(record.confirmations).await?;
+        self.store.spent.prune(record.spent).await?;
         self.store.cuts.prune(height).await?;
         self.chain.prune(Height::new(height));
         self.pruned = height;

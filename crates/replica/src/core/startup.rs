@@ -245,7 +245,7 @@ async fn executed<E: Disk>(genesis: &Genesis, store: &mut Store<E>, height: u64)
     }
     let range = history(&store.history, height + 1).await?;
     if height == 0 {
-        let nothing = CutRecord { floor: 0, payload_floor: 0, confirmations: 0, bytes: 0, counted: Vec::new(), void: Vec::new() };
+        let nothing = CutRecord { floor: 0, payload_floor: 0, confirmations: 0, spent: 0, bytes: 0, counted: Vec::new(), void: Vec::new() };
         return Ok((Executed { height, digest, time_ms: first.time_ms, range, state: None }, nothing));
     }
     let missing = CoreError::Inconsistent("the last executed milestone is missing");

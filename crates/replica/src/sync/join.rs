@@ -282,7 +282,7 @@ impl<E: Engine> Joiner<'_, E> {
                 self.store.confirmations.append(*id, &confirmation.encode()).await.map_err(halt)?;
             }
         }
-        let here = CutRecord { floor: 0, payload_floor: 0, confirmations, bytes: 0, counted, void: Vec::new() };
+        let here = CutRecord { floor: 0, payload_floor: 0, confirmations, spent: 0, bytes: 0, counted, void: Vec::new() };
         self.store.cuts.put(height, digest, &here.encode()).await.map_err(halt)
     }
 

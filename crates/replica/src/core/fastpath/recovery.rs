@@ -3,7 +3,7 @@
 use super::spends::Spends;
 use crate::core::actor::{Core, CoreError};
 use crate::state::StateError;
-use crate::store::{Ballot, Disk};
+use crate::store::{Ballot, Disk, Spent};
 use commonware_runtime::Spawner;
 use ledger::{Key, Purse};
 use protocol::{Id, Message, PublicKey};
@@ -53,13 +53,9 @@ impl<E: Disk + Spawner> Core<E> {
         self.fast.now.reach(self.executed.height, self.executed.time_ms);
         let next = self.store.messages.next();
         let from = self.unconfirmed.first().copied().unwrap_or(next).min(next.saturating_sub(REHEARD_MAX));
-        let mut heights: BTreeMap<Id, u64> = BTreeMap::new();
         for index in from.max(self.store.messages.first()?)..next {
             let Some(bytes) = self.store.messages.at(index).await? else { continue };
             let message = self.stored(&bytes)?;
-            if let Some(confirmation) = self.confirmation(message.id()).await? {
-                heights.insert(message.id(), confirmation.height);
-            }
             self.fast.hear(&message);
             if index.is_multiple_of(REHEARD_TOGETHER) {
                 self.check_heard();
@@ -72,13 +68,11 @@ impl<E: Disk + Spawner> Core<E> {
         wallets.extend(self.fast.locks.slots().map(|(wallet, _)| wallet));
         let purses = self.purses(wallets).await?;
         for id in executed(&self.fast.now, &purses) {
-            let needed = self.fast.now.needed();
-            let Some(spend) = self.fast.now.get(&id) else { continue };
-            let mut at: Vec<u64> = spend.votes.values().filter_map(|message| heights.get(message).copied()).collect();
-            at.sort_unstable();
-            // the vote that made them enough; a certificate may have come first
-            let height = needed.checked_sub(1).and_then(|last| at.get(last).copied()).unwrap_or(self.executed.height);
-            self.fast.now.executed(&id, height);
+            match self.store.spent.get(id).await? {
+                Some(bytes) => drop(self.fast.now.executed(&id, self.store.spent.decode::<Spent>(&bytes)?.height)),
+                // executed before this node joined
+                None => drop(self.fast.now.forget_done(&id)),
+            }
         }
         let done = self.fast.locks.slots().filter(|(wallet, number)| purses.get(wallet).is_some_and(|p| *number < p.number));
         let done: Vec<(PublicKey, u64)> = done.collect();
