@@ -4,6 +4,7 @@ use super::cuts::{Cut, Executed, Frontier};
 use super::execution::Uncommitted;
 use super::fastpath::{Carried, FastPath};
 use super::offences::Accusations;
+use super::pace::Pace;
 use super::rates::Rates;
 use super::refused::LastRefused;
 use super::request::{Finalized, Link, Request};
@@ -162,6 +163,7 @@ pub(crate) struct Core<E: Disk + Spawner> {
     /// Milestones executed whose effects are not durable yet.
     pub(super) uncommitted: Uncommitted,
     pub(super) jobs: Vec<Job>,
+    pub(super) pace: Pace,
     pub(super) finalized: VecDeque<Finalized>,
     pub(super) own: Own,
     pub(super) wanted: Wanted,
@@ -309,7 +311,12 @@ impl<E: Disk + Spawner> Core<E> {
             Request::Asked { key, answer } => self.produce(key, answer).await?,
             // taken up at the end of the round, when what is final by now has been executed
             Request::Propose { chain, now_ms, heartbeat, reply } => self.jobs.push(Job::Propose { chain, now_ms, heartbeat, reply }),
-            Request::Verify { chain, reply } => self.jobs.push(Job::Verify { chain, reply }),
+            Request::Verify { chain, reply } => {
+                if let Some(link) = chain.last() {
+                    self.pace.proposed(link.milestone.height, link.digest);
+                }
+                self.jobs.push(Job::Verify { chain, reply });
+            }
             Request::Subscribe { events, reply } => {
                 self.subscribers.retain(|s| !s.is_closed());
                 if self.subscribers.len() < SUBSCRIBERS_MAX {

@@ -24,11 +24,7 @@ const TIP_DELAY: Duration = Duration::from_millis(10);
 /// hold, those that end the epoch may not be among them, and there is no other milestone to come before it.
 const CLOSING_FULL: usize = CUT_MESSAGES_MAX / 2;
 
-/// What the messages of a milestone cost those who check it, in a few microseconds each, at most: well below a leader's timeout on a processor of
-/// one's own. What does not fit waits for the next one.
-const MILESTONE_COST_MAX: usize = 65_536;
-
-/// What a message costs when a milestone with it is checked.
+/// What a message costs when a milestone with it is checked, in a few microseconds each.
 fn cost(message: &Arc<Message>) -> usize {
     let body = match &message.body {
         Body::Requests(requests) => requests.len().saturating_mul(16),
@@ -246,8 +242,9 @@ impl<E: Disk + Spawner> Core<E> {
         let closes = next_committee.is_some();
         let tips = {
             let (above, frontier) = (self.above(&parent.digest), self.frontier_after(&parent.digest));
-            // the ends of members may come last, and no milestone comes before the closing one
-            let budget = if closes { usize::MAX } else { MILESTONE_COST_MAX };
+            // what does not fit waits for the next one; but the ends of members may come last, and no milestone comes before the
+            // closing one
+            let budget = if closes { usize::MAX } else { self.pace.budget(base.height + 1) };
             self.dag.proposal_within(&|id| self.is_settled(id, &above, &frontier), budget, &cost)
         };
         if tips.is_empty() && !heartbeat {
@@ -280,6 +277,7 @@ impl<E: Disk + Spawner> Core<E> {
                 return Ok(None);
             }
         }
+        self.pace.proposed(milestone.height, milestone.digest());
         Ok(Some(milestone))
     }
 

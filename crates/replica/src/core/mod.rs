@@ -28,6 +28,7 @@ mod fastpath;
 mod issuing;
 mod metering;
 mod offences;
+mod pace;
 mod proofs;
 mod queries;
 mod rates;

@@ -6,6 +6,7 @@ use super::execution::Uncommitted;
 use super::fastpath::FastPath;
 use super::issuing::{OWN_UNCONFIRMED_MAX, shifted, unix_ms};
 use super::offences::Accusations;
+use super::pace::Pace;
 use super::rates::Rates;
 use super::wanted::Wanted;
 use crate::defences::Defences;
@@ -80,6 +81,7 @@ impl<E: Disk + Spawner> Core<E> {
             cuts: BTreeMap::new(),
             uncommitted: Uncommitted::default(),
             jobs: Vec::new(),
+            pace: Pace::default(),
             finalized: VecDeque::new(),
             wanted: Wanted::default(),
             subscribers: Vec::new(),
