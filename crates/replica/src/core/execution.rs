@@ -133,7 +133,6 @@ impl<E: Disk + Spawner> Core<E> {
                 self.unconfirmed.remove(&index);
             }
         }
-        self.settle_pending().await?;
         if let Some(own) = confirmed.iter().rev().find(|c| c.issuer == self.me) {
             self.own.counted = own.sequence + 1;
         }
@@ -145,6 +144,7 @@ impl<E: Disk + Spawner> Core<E> {
         self.executed = Executed { height, digest: link.digest, time_ms: cut.milestone.time_ms, range: cut.range, state: Some(cut.state) };
         self.counts.orders_refused += cut.refused.count();
         self.counts.last_refused.take(cut.refused);
+        self.settle_pending().await?;
         // what it executed was heard before, though perhaps in this very round
         self.check_heard();
         self.remember_spent(&cut.spent);

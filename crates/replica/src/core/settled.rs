@@ -52,14 +52,10 @@ impl<E: Disk + Spawner> Core<E> {
         if !self.defences.archive || !self.defences.conflicts {
             return Ok(());
         }
-        let mut settled = Vec::new();
-        for message in self.dag.waiting() {
-            let (id, issuer, sequence) = (message.id(), message.issuer, message.sequence);
-            if self.has_passed(&issuer, sequence) || self.is_void(issuer, sequence, &id).await? {
-                settled.push(id);
-            }
-        }
-        for id in settled {
+        // what was found void beyond that was in the milestone's cone, so it is connected
+        let passed = self.dag.waiting().filter(|message| self.has_passed(&message.issuer, message.sequence));
+        let passed: Vec<Id> = passed.map(|message| message.id()).collect();
+        for id in passed {
             // one of them may have connected with another
             let Some(message) = self.dag.take_pending(&id) else { continue };
             self.rates.forget(&id);

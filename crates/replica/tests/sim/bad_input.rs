@@ -4,13 +4,17 @@ use crate::adversaries;
 use crate::checkers::memory;
 use crate::course::verdict_of;
 use crate::scenarios::phase;
-use crate::seat::Puppet;
+use crate::seat::{self, Puppet, Rules};
 use crate::traffic::PATIENCE;
-use crate::world::{Plan, World};
+use crate::void_branches::{counts, stands};
+use crate::world::{PULL, PUSH, Plan, World};
+use commonware_p2p::simulated::SplitTarget;
 use commonware_runtime::Clock as _;
 use protocol::codec::put_varint;
 use protocol::limits::{DATA_BYTES_MAX, PARENTS_MAX};
 use protocol::{Id, Message};
+use std::slice;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A committee of four whose last member is a puppet.
@@ -187,6 +191,53 @@ async fn announce_nothing(mut world: World) -> World {
 #[test]
 fn announcements_of_nothing_leave_room_for_others() {
     judge(0..2, phase!(announce_nothing));
+}
+
+/// Two rivals: one counts; the other names a parent that does not exist, and one node hears of it before it is settled.
+///
+/// ```text
+/// first ◀── next        rival comes to node 2 alone, before anything else, and waits there for its parent
+///             │         first counts on every node: so rival is settled, and takes no parents any more
+///  ? ◀─ rival ◀╯        next names rival: nodes 0 and 1 pull it and take it in as settled, and so must node 2
+/// ```
+async fn build_on_what_was_settled_while_it_waited(mut world: World) -> World {
+    const EARLY: usize = 2;
+    world.start().await;
+    let place = world.hostile()[0];
+    let inward = |channel: u64, _: usize, _: &[u8]| match channel {
+        PUSH => SplitTarget::Secondary,
+        PULL => SplitTarget::Primary,
+        _ => SplitTarget::None,
+    };
+    let rules = Rules { out: Arc::new(|_, _, _, _| true), inward: Arc::new(inward) };
+    let seat = seat::take(world.place(place), rules).await;
+    let mut puppet = Puppet::new(world.place(place), seat.second);
+    let key = puppet.key.clone();
+    let first = puppet.draft(0, vec![puppet.root()], b"first").sign(&key);
+    let rival = puppet.draft(0, vec![puppet.root(), nowhere(0)], b"rival").sign(&key);
+    let next = puppet.draft(1, vec![first.id(), rival.id()], b"next").sign(&key);
+    seat::serve(&puppet.context, seat.first.pull, rival.clone());
+    world.traffic(&world.honest(), 2).await;
+    world.settle().await;
+    // from here on nothing but the rival can be pending
+    puppet.push(EARLY, slice::from_ref(&rival));
+    wait_pending(&world, EARLY, 1).await;
+    for message in [first, next] {
+        puppet.push_all(slice::from_ref(&message));
+        for node in world.honest() {
+            stands(&world, node, message.id(), counts).await;
+        }
+    }
+    world.traffic(&world.honest(), 2).await;
+    world
+}
+
+/// What came too early to be settled waits for its parents only until a milestone settles it. Else nothing that builds on
+/// it could be had there, ever, final milestones included; and here, with a puppet that does not vote, the others confirm
+/// nothing without that node.
+#[test]
+fn what_a_milestone_settles_waits_for_no_parent() {
+    judge(0..3, phase!(build_on_what_was_settled_while_it_waited));
 }
 
 /// Proposals whose tips are never served get no vote; the other leaders go on.

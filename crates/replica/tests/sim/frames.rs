@@ -12,9 +12,11 @@ use protocol::{Decode as _, Id, Message};
 
 /// Bytes that a frame of the push channel may have.
 const FRAME_BYTES_MAX: usize = 256 * 1024 + 16;
-/// Where the engine's resolver says what a frame is, and what it says of an answer.
+/// Where the engine's resolver says what a frame is, and what it says of a question, of an answer, and of none.
 const RESOLVER_TAG: usize = 8;
+const RESOLVER_REQUEST: u8 = 0;
 const RESOLVER_RESPONSE: u8 = 1;
+const RESOLVER_ERROR: u8 = 2;
 
 /// A frame of the push channel around anything.
 pub fn raw_push(content: Vec<u8>) -> Vec<u8> {
@@ -46,4 +48,20 @@ pub fn announcement(tips: &[Id]) -> Vec<u8> {
 /// Whether a frame of a pull channel brings what was asked for.
 pub fn is_response(frame: &[u8]) -> bool {
     frame.get(RESOLVER_TAG) == Some(&RESOLVER_RESPONSE)
+}
+
+/// What a frame of a pull channel asks for: the request's own id, and the message's. `None` if it asks for nothing.
+pub fn asked(frame: &[u8]) -> Option<(&[u8], Id)> {
+    let (request, rest) = frame.split_at_checked(RESOLVER_TAG)?;
+    let (tag, key) = rest.split_first()?;
+    let key: [u8; 32] = key.try_into().ok()?;
+    (*tag == RESOLVER_REQUEST).then_some((request, Id(key)))
+}
+
+/// The answer to a request: a message alone, or that it is not here.
+pub fn answer(request: &[u8], found: Option<&Message>) -> Vec<u8> {
+    match found {
+        Some(message) => [request, &[RESOLVER_RESPONSE][..], &push(std::slice::from_ref(message))[..]].concat(),
+        None => [request, &[RESOLVER_ERROR][..]].concat(),
+    }
 }

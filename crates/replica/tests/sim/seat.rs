@@ -13,7 +13,7 @@ use crate::world::{ANNOUNCE, CHANNELS, Ctx, PUSH, Peer};
 use commonware_macros::select;
 use commonware_p2p::simulated::{self, Control, SplitForwarder, SplitOrigin, SplitSender, SplitTarget};
 use commonware_p2p::{Receiver as _, Recipients};
-use commonware_runtime::{Clock as _, IoBuf, Quota, Supervisor as _};
+use commonware_runtime::{Clock as _, IoBuf, Quota, Spawner as _, Supervisor as _};
 use commonware_utils::NZU32;
 use protocol::{Body, Genesis, Id, Message, SecretKey, Unsigned};
 use replica::replica::Channels;
@@ -116,6 +116,21 @@ pub fn channels<S>(ends: Vec<(S, Receiver)>) -> Channels<S, Receiver> {
         announce: next(),
         pull: next(),
     }
+}
+
+/// Answers pulls with one message, and never with those it builds on. Whatever else is asked for is not here.
+pub fn serve<S>(context: &Ctx, pull: (S, Receiver), message: Message)
+where
+    S: commonware_p2p::Sender<PublicKey = Peer>,
+{
+    let (mut answers, mut asked) = pull;
+    context.child("server").spawn(move |_| async move {
+        while let Ok((peer, frame)) = asked.recv().await {
+            let Some((request, id)) = frames::asked(frame.as_ref()) else { continue };
+            let found = (id == message.id()).then_some(&message);
+            drop(answers.send(Recipients::One(peer), frames::answer(request, found), false));
+        }
+    });
 }
 
 type Say = Box<dyn FnMut(u64, usize, Vec<u8>) + Send>;

@@ -41,7 +41,7 @@ const ARCHIVE: usize = 0;
 const FORGETFUL: usize = 1;
 
 /// Waits until a message stands somewhere on a node.
-async fn stands(world: &World, node: usize, id: Id, where_to: fn(Standing) -> bool) {
+pub async fn stands(world: &World, node: usize, id: Id, where_to: fn(Standing) -> bool) {
     let deadline = world.context.current() + PATIENCE;
     loop {
         let record = world.handle(node).message(id).await;
@@ -53,7 +53,7 @@ async fn stands(world: &World, node: usize, id: Id, where_to: fn(Standing) -> bo
     }
 }
 
-const fn counts(standing: Standing) -> bool {
+pub const fn counts(standing: Standing) -> bool {
     matches!(standing, Standing::Confirmed { .. })
 }
 
