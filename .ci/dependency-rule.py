@@ -7,10 +7,10 @@ crate; ranks 0 and 1 know no runtime. Reads `cargo metadata --format-version 1 -
 import json
 import sys
 
-RANK = {"protocol": 0, "dag": 1, "ledger": 1, "edge": 1, "sdk": 1, "replica": 2, "mqtt": 2, "node": 3, "sim": 4}
+RANK = {"protocol": 0, "dag": 1, "ledger": 1, "edge": 1, "sdk": 1, "sim": 1, "replica": 2, "mqtt": 2, "node": 3}
 # outside technology and the one crate that names it (tests may drive a real peer)
 OWNER = {"commonware-": "replica", "rmqtt": "mqtt", "rumqttc": "mqtt", "dimpl": "mqtt", "rusqlite": "node", "axum": "node", "clap": "node",
-         "rhai": "edge"}
+         "rhai": "edge", "plotters": "sim"}
 # what the pure ranks must not know
 IMPURE = ("tokio", "async-", "futures", "getrandom", "rand", "tempfile", "rustix", "mio", "socket2")
 
