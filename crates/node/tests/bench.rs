@@ -155,3 +155,12 @@ fn votes_have_a_size_a_cost_and_a_passage() {
     let model = &figures["model"];
     assert!(figure(&model["voters_8"], "certified_ms") < figure(&model["voters_1000"], "certified_ms"), "{figures:#}");
 }
+
+#[test]
+fn the_interface_answers_and_everybody_hears() {
+    let figures = bench(&["api", "--clients", "4", "--seconds", "1", "--listeners", "20"]);
+    for name in ["status_requests_per_second", "readings_requests_per_second", "receipt_requests_per_second"] {
+        assert!(figure(&figures, name) > 0.0, "{name} in {figures:#}");
+    }
+    assert!(figure(&figures["listeners_latency_ms"], "p99") > 0.0, "{figures:#}");
+}

@@ -6,6 +6,7 @@
 //! Everything is made as a network would make it, with as many parents as a message has once there are so many issuers.
 
 use super::committee::found;
+use super::disk::no_room;
 use crate::cli::{Exit, Failure};
 use protocol::certificate::needed;
 use protocol::limits::{PARENTS_MAX, WINDOW_MS_MAX};
@@ -147,21 +148,21 @@ impl Ballots {
 
 /// Microseconds that one thing takes, one thread.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Costs {
+pub(crate) struct Costs {
     /// Encode and sign a message with votes.
-    pub(super) sign_us: f64,
+    pub(crate) sign_us: f64,
     /// Verify a message's signature, one alone.
-    pub(super) verify_us: f64,
+    pub(crate) verify_us: f64,
     /// The same, of 64 messages verified together.
-    pub(super) verify_batched_us: f64,
+    pub(crate) verify_batched_us: f64,
     /// Decode a message with votes, and verify it with 63 others.
-    pub(super) take_in_us: f64,
+    pub(crate) take_in_us: f64,
     /// Encode and sign a request, without its work.
-    pub(super) sign_request_us: f64,
+    pub(crate) sign_request_us: f64,
     /// Verify a request.
-    pub(super) verify_request_us: f64,
+    pub(crate) verify_request_us: f64,
     /// Make a write of some hundred bytes durable.
-    pub(super) sync_us: f64,
+    pub(crate) sync_us: f64,
 }
 
 impl Costs {
@@ -169,7 +170,7 @@ impl Costs {
     ///
     /// # Errors
     /// [`Failure`] if the temporary directory cannot be written.
-    pub(super) fn measure(in_message: u16) -> Result<Self, Failure> {
+    pub(crate) fn measure(in_message: u16) -> Result<Self, Failure> {
         let ballots = Ballots::of(TOGETHER, in_message)?;
         let Ballots { genesis, network, keys, request, messages } = &ballots;
         let (Some(key), Some(message)) = (keys.first(), messages.first()) else { return Err(bug(&"there is no message")) };
@@ -197,23 +198,20 @@ impl Costs {
 
 /// Microseconds that a durable write takes where the benches have their storage.
 fn sync_us() -> Result<f64, Failure> {
-    let failed = |e: std::io::Error| Failure::file(&std::env::temp_dir(), &e, "set TMPDIR to a directory with room");
-    let mut file: File = tempfile::tempfile().map_err(failed)?;
+    let mut file: File = tempfile::tempfile().map_err(|e| no_room(&e))?;
     mean_us(SPAN, || file.write_all(&[0; WRITE_BYTES]).and_then(|()| file.sync_data()).is_ok())
 }
 
 /// Microseconds that one call takes on average over `span`.
-fn mean_us(span: Duration, mut call: impl FnMut() -> bool) -> Result<f64, Failure> {
+///
+/// # Errors
+/// [`Failure`] if a call gives false: something that holds was refused.
+pub(crate) fn mean_us(span: Duration, mut call: impl FnMut() -> bool) -> Result<f64, Failure> {
     let start = Instant::now();
     let mut calls = 0u32;
     while start.elapsed() < span || calls == 0 {
         if !black_box(call()) {
-            return Err(Failure::new(
-                Exit::Fault,
-                "something that holds was refused, or could not be written",
-                "bench vote",
-                "report this",
-            ));
+            return Err(Failure::new(Exit::Fault, "something that holds was refused, or could not be written", "measuring", "report this"));
         }
         calls += 1;
     }

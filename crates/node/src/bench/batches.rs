@@ -10,7 +10,7 @@ const VALUES: u64 = 4_096;
 const FIRST_US: u64 = 1_470_009_600_000_000;
 
 /// What a site's devices say.
-pub(super) struct Readings {
+pub(crate) struct Readings {
     site: Name,
     devices: Vec<Name>,
     data_type: Name,
@@ -21,13 +21,13 @@ impl Readings {
     ///
     /// # Errors
     /// [`NameError`] never happens: the names are good ones.
-    pub(super) fn of_site(site: usize) -> Result<Self, NameError> {
+    pub(crate) fn of_site(site: usize) -> Result<Self, NameError> {
         let devices = (0..DEVICES).map(|d| Name::new(&format!("m{d}"))).collect::<Result<_, _>>()?;
         Ok(Self { site: Name::new(&format!("z{site}"))?, devices, data_type: Name::new("power")? })
     }
 
     /// Reading number `n`, so many microseconds after the first.
-    pub(super) fn reading(&self, n: u64, after_us: u64) -> Reading {
+    pub(crate) fn reading(&self, n: u64, after_us: u64) -> Reading {
         let device = usize::try_from(n % DEVICES).ok().and_then(|d| self.devices.get(d)).unwrap_or(&self.site);
         let topic =
             DeviceTopic { site: self.site.clone(), device: device.clone(), direction: Direction::Sense, data_type: self.data_type.clone() };
@@ -36,7 +36,7 @@ impl Readings {
     }
 
     /// The batch of readings `first` to `first + count`, a millisecond apart.
-    pub(super) fn batch(&self, first: u64, count: u64) -> Batch {
+    pub(crate) fn batch(&self, first: u64, count: u64) -> Batch {
         let readings = (first..first + count).map(|n| self.reading(n, n * 1_000)).collect();
         Batch { secret: secret(first), first_offset: first, readings }
     }
@@ -48,7 +48,7 @@ pub(super) fn secret(offset: u64) -> [u8; 32] {
 }
 
 /// The body that anchors a batch, and the payload it names: what a site does between its log and the ledger.
-pub(super) fn seal(batch: &Batch) -> (Body, Vec<u8>) {
+pub(crate) fn seal(batch: &Batch) -> (Body, Vec<u8>) {
     let payload = batch.encode();
     let body = Body::Readings {
         root: merkle::root(&batch.leaves()),

@@ -7,10 +7,10 @@
 //! With one wallet and a chain of 1, each request waits for the certificate of the one before: the figures are latencies. With many
 //! wallets and long chains they are throughput, and latencies those of a node that is as busy as it can be.
 
-use super::child;
-use super::command::Common;
+use super::child::{self, Apart};
 use super::committee::{self, Network, WORKERS, link_ms};
-use super::figures::{Figures, fields, latency, repeat};
+use super::disk::scratch;
+use super::figures::{Figures, fields, latency};
 use super::machine::usage;
 use super::spenders;
 use super::spending::{self, Plan};
@@ -48,11 +48,8 @@ pub(super) struct Arguments {
     /// Requests of all wallets together, rounded up to as many for each
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     requests: u32,
-    /// Only one run, in this process
-    #[arg(long, hide = true)]
-    once: bool,
     #[command(flatten)]
-    common: Common,
+    apart: Apart,
 }
 
 /// Measures.
@@ -60,9 +57,6 @@ pub(super) struct Arguments {
 /// # Errors
 /// [`Failure`] if the replicas cannot run, or refuse a request.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    if arguments.once {
-        return crate::cli::output::print_json(&once(arguments)?);
-    }
     let Arguments { nodes, network, latency_ms, wallets, chain, requests, .. } = arguments;
     let parameters = json!({
         "nodes": nodes, "network": network.name(), "wallets": wallets, "chain": chain,
@@ -77,7 +71,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         ("--chain", chain.to_string()),
         ("--requests", requests.to_string()),
     ];
-    repeat("certificates", parameters, &arguments.common, "certified_per_second", || child::run("certificates", &options))
+    arguments.apart.repeat("certificates", parameters, "certified_per_second", || once(arguments), || child::run("certificates", &options))
 }
 
 fn paper_ms(nodes: u8) -> Option<f64> {
@@ -109,7 +103,7 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, Failure> {
 
 fn once(arguments: &Arguments) -> Result<Figures, Failure> {
     let prepared = prepare(arguments)?;
-    let storage = tempfile::tempdir().map_err(|e| Failure::file(&std::env::temp_dir(), &e, "set TMPDIR to a directory with room"))?;
+    let storage = scratch()?;
     replica::run(storage.path(), WORKERS, |runtime| measure(runtime, arguments, prepared))
 }
 

@@ -1,6 +1,6 @@
 //! What may be typed after `wattle bench`.
 
-use super::{certificates, confirm, connections, dag, ingest, mqtt, mqttsn, pow, storage, verify, vote};
+use super::{api, certificates, confirm, connections, dag, ingest, mqtt, mqttsn, pow, storage, verify, vote};
 use crate::cli::Failure;
 
 /// `wattle bench`.
@@ -12,7 +12,7 @@ Figures are those of the median run. Build with --release.
 Examples:
   wattle bench ingest --nodes 4 --batch 1000 --seconds 10
   wattle bench mqtt --publishers 100 --qos 1 --json
-  wattle bench connections --devices 10000 --seconds 20
+  wattle bench connections --devices 10000 --readings 20
   wattle bench mqttsn --clients 5000
   wattle bench confirm --rate 1000 --seconds 20
   wattle bench confirm --nodes 48 --network simulated --rate 100
@@ -21,7 +21,8 @@ Examples:
   wattle bench pow --difficulty 3
   wattle bench certificates --wallets 64 --chain 64
   wattle bench certificates --nodes 8 --wallets 1 --chain 1 --requests 500
-  wattle bench vote --extrapolate")]
+  wattle bench vote --extrapolate
+  wattle bench api --listeners 1000")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     bench: Bench,
@@ -49,6 +50,8 @@ enum Bench {
     Pow(pow::Arguments),
     /// Requests a second that a committee certifies and executes, and how soon
     Certificates(certificates::Arguments),
+    /// Requests a second over HTTP, and how soon an event reaches many listeners
+    Api(api::Arguments),
     /// What a vote and a certificate take: bytes, time, and what follows for larger committees
     Vote(vote::Arguments),
 }
@@ -81,5 +84,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Bench::Pow(arguments) => pow::run(arguments),
         Bench::Certificates(arguments) => certificates::run(arguments),
         Bench::Vote(arguments) => vote::run(arguments),
+        Bench::Api(arguments) => api::run(arguments),
     }
 }

@@ -7,11 +7,12 @@
 //! Or, with `--network tcp` and `--network simulated`, through n replicas in one process, without broker and log
 //! (`arrivals.rs`).
 
-use super::command::Common;
+use super::arrivals;
+use super::child::{self, Apart};
 use super::committee::{self, WORKERS, link_ms};
+use super::disk::scratch;
 use super::figures::{Figures, fields, repeat};
 use super::machine::usage_of;
-use super::{arrivals, child};
 use crate::cli::replay::{Load, Pace, progress_bar, publish};
 use crate::cli::runtime::runtime;
 use crate::cli::wire::Status;
@@ -51,11 +52,8 @@ pub(super) struct Arguments {
     /// How long a simulated link takes, in milliseconds
     #[arg(long, default_value_t = 1.5, value_parser = link_ms)]
     latency_ms: f64,
-    /// Only one run, in this process
-    #[arg(long, hide = true)]
-    once: bool,
     #[command(flatten)]
-    common: Common,
+    apart: Apart,
 }
 
 /// Where the validators are.
@@ -85,18 +83,15 @@ impl Between {
 /// # Errors
 /// [`Failure`] if the network cannot run or does not confirm everything.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let Arguments { nodes, rate, seconds, latency_ms, once, common, .. } = arguments;
+    let Arguments { nodes, rate, seconds, latency_ms, apart, .. } = arguments;
     let Some(network) = arguments.network.within() else {
         let parameters = json!({
             "nodes": nodes, "network": "processes", "rate_per_second": rate, "seconds": seconds, "qos": 1,
             "connections": CONNECTIONS, "devices": DEVICES,
         });
         let runtime = runtime()?;
-        return repeat("confirm", parameters, common, BY, || runtime.block_on(through_processes(arguments)));
+        return repeat("confirm", parameters, &apart.common, BY, || runtime.block_on(through_processes(arguments)));
     };
-    if *once {
-        return crate::cli::output::print_json(&in_this_process(arguments, network)?);
-    }
     let parameters = json!({
         "nodes": nodes, "network": network.name(), "rate_per_second": rate, "seconds": seconds,
         "link_ms": (network == committee::Network::Simulated).then_some(latency_ms),
@@ -108,11 +103,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         ("--rate", rate.to_string()),
         ("--seconds", seconds.to_string()),
     ];
-    repeat("confirm", parameters, common, BY, || child::run("confirm", &options))
+    apart.repeat("confirm", parameters, BY, || in_this_process(arguments, network), || child::run("confirm", &options))
 }
 
 fn in_this_process(arguments: &Arguments, network: committee::Network) -> Result<Figures, Failure> {
-    let storage = tempfile::tempdir().map_err(|e| Failure::file(&std::env::temp_dir(), &e, "set TMPDIR to a directory with room"))?;
+    let storage = scratch()?;
     replica::run(storage.path(), WORKERS, |runtime| async move {
         let members = committee::start(&runtime, arguments.nodes, network.links(arguments.latency_ms)).await?;
         let first = members.first().ok_or_else(|| Failure::new(Exit::Usage, "no nodes", "--nodes", "choose at least 1"))?;
@@ -123,7 +118,7 @@ fn in_this_process(arguments: &Arguments, network: committee::Network) -> Result
 async fn through_processes(arguments: &Arguments) -> Result<Figures, Failure> {
     let bug = |e: protocol::NameError| Failure::new(Exit::Fault, e, "bench confirm", "report this");
     let site = Name::new("z1").map_err(bug)?;
-    let directory = tempfile::tempdir().map_err(|e| Failure::file(&std::env::temp_dir(), &e, "set TMPDIR to a directory with room"))?;
+    let directory = scratch()?;
     let (plan, _) = free_plan(Name::new("bench").map_err(bug)?, site.clone(), u16::from(arguments.nodes))?;
     let mut network = Network::start(directory.path(), &plan)?;
     network.ready().await?;

@@ -12,6 +12,7 @@
 
 use super::command::Common;
 use super::device::Device;
+use super::disk::scratch;
 use super::figures::{Figures, fields, latency, repeat};
 use super::machine::{need_files, usage, usage_of};
 use super::mqtt::settled;
@@ -23,6 +24,7 @@ use protocol::Name;
 use serde_json::json;
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -34,7 +36,7 @@ const CONNECTING_MAX: usize = 256;
 /// Devices that connect from one address.
 const DEVICES_PER_ADDRESS: u32 = 20_000;
 /// Files that a process opens beside those for devices.
-const OTHER_FILES: u64 = 512;
+pub(crate) const OTHER_FILES: u64 = 512;
 /// From the last device's connection to the first reading.
 const LEAD: Duration = Duration::from_millis(500);
 /// How long the last acknowledgements may take.
@@ -45,20 +47,27 @@ const FIRST_MS: u64 = 1_470_009_600_000;
 /// `wattle bench connections`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Devices, each with a connection
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    devices: u32,
-    /// Readings that each device tells
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    readings: u32,
-    /// Milliseconds from one reading of a device to its next
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=600_000))]
-    interval_ms: u32,
-    /// Quality of service; at 0 a device's last reading is told at 1, to know when the broker has handled all
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
-    qos: u8,
+    #[command(flatten)]
+    crowd: Crowd,
     #[command(flatten)]
     common: Common,
+}
+
+/// Devices, and what they tell.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Crowd {
+    /// Devices, each with a connection
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) devices: u32,
+    /// Readings that each device tells
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) readings: u32,
+    /// Milliseconds from one reading of a device to its next
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=600_000))]
+    pub(crate) interval_ms: u32,
+    /// Quality of service; at 0 a device's last reading is told at 1, to know when the broker has handled all
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
+    pub(crate) qos: u8,
 }
 
 /// Measures.
@@ -66,19 +75,24 @@ pub(super) struct Arguments {
 /// # Errors
 /// [`Failure`] if too few files may be opened, the node does not start, or no device is let in.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    need_files(u64::from(arguments.devices) + OTHER_FILES, "--devices")?; // the node inherits it
+    let crowd = &arguments.crowd;
+    need_files(u64::from(crowd.devices) + OTHER_FILES, "--devices")?; // the node inherits it
     let parameters = json!({
-        "devices": arguments.devices,
-        "readings_per_device": arguments.readings,
-        "interval_ms": arguments.interval_ms,
-        "qos": arguments.qos,
+        "devices": crowd.devices,
+        "readings_per_device": crowd.readings,
+        "interval_ms": crowd.interval_ms,
+        "qos": crowd.qos,
         "nodes": 1,
     });
     let runtime = runtime()?;
     let mut turn = 0;
     repeat("connections", parameters, &arguments.common, "readings_per_second", || {
         turn += 1;
-        runtime.block_on(once(arguments, turn))
+        let directory = scratch()?;
+        runtime.block_on(async {
+            let mut network = one_node(directory.path()).await?;
+            crowd.tell(&mut network, turn).await
+        })
     })
 }
 
@@ -86,61 +100,87 @@ fn fault(what: impl std::fmt::Display) -> Failure {
     Failure::new(Exit::Fault, what, "bench connections", "use fewer devices, or run it with -v to see the log")
 }
 
-/// One run, the `turn`-th.
-async fn once(arguments: &Arguments, turn: u8) -> Result<Figures, Failure> {
+/// One node with a broker, below `directory`, that is ready.
+///
+/// # Errors
+/// [`Failure`] if it cannot be written or does not start.
+pub(crate) async fn one_node(directory: &Path) -> Result<Network, Failure> {
     let name = |text: &str| Name::new(text).map_err(fault);
-    let directory = tempfile::tempdir().map_err(|e| Failure::file(&std::env::temp_dir(), &e, "set TMPDIR to a directory with room"))?;
     let (plan, _) = free_plan(name("bench")?, name("z1")?, 1)?;
-    let mut network = Network::start(directory.path(), &plan)?;
+    let mut network = Network::start(directory, &plan)?;
     network.ready().await?;
-    let broker: SocketAddr = network.broker.trim_start_matches("mqtt://").parse().map_err(fault)?;
-    let pids = network.pids();
-    let (idle, own_idle) = (usage_of(&pids), usage(std::process::id()));
+    Ok(network)
+}
 
-    let begin = Instant::now();
-    let (devices, refused) = connect(broker, arguments.devices, turn).await?;
-    let connecting = begin.elapsed();
-    let connected = usage_of(&pids);
-    let in_all = u32::try_from(devices.len()).unwrap_or(u32::MAX);
+/// Memory that a node takes for each of so many devices that connect and say nothing. They are gone afterwards.
+///
+/// # Errors
+/// [`Failure`] if no device is let in.
+pub(crate) async fn bytes_per_connection(network: &Network, devices: u32, turn: u8) -> Result<f64, Failure> {
+    let idle = usage_of(&network.pids());
+    let (devices, _) = connect(address(network)?, devices, turn).await?;
+    Ok(usage_of(&network.pids()).grown_for_each(&idle, devices.len() as u64))
+}
 
-    let start = Instant::now() + LEAD;
-    let mut tasks = JoinSet::new();
-    for (index, device) in devices {
-        let schedule = Schedule::of(arguments, index, start);
-        tasks.spawn(tell(device, index, schedule));
+fn address(network: &Network) -> Result<SocketAddr, Failure> {
+    network.broker.trim_start_matches("mqtt://").parse().map_err(fault)
+}
+
+impl Crowd {
+    /// One run, the `turn`-th. What is confirmed includes what the node had before.
+    ///
+    /// # Errors
+    /// [`Failure`] if the node ends, or no device is let in.
+    pub(crate) async fn tell(&self, network: &mut Network, turn: u8) -> Result<Figures, Failure> {
+        let broker = address(network)?;
+        let pids = network.pids();
+        let (idle, own_idle) = (usage_of(&pids), usage(std::process::id()));
+
+        let begin = Instant::now();
+        let (devices, refused) = connect(broker, self.devices, turn).await?;
+        let connecting = begin.elapsed();
+        let connected = usage_of(&pids);
+        let in_all = u32::try_from(devices.len()).unwrap_or(u32::MAX);
+
+        let start = Instant::now() + LEAD;
+        let mut tasks = JoinSet::new();
+        for (index, device) in devices {
+            let schedule = Schedule::of(self, index, start);
+            tasks.spawn(tell(device, index, schedule));
+        }
+        let mut sum = Sum::default();
+        while let Some(told) = tasks.join_next().await {
+            sum.add(told.map_err(fault)?);
+        }
+        network.alive()?;
+        let seconds = sum.last.unwrap_or(start).saturating_duration_since(start).as_secs_f64();
+        let held = sum.devices.iter().filter(|device| device.is_connected()).count();
+        let loaded = usage_of(&pids);
+        let site = settled(network).await?;
+        let (used, own) = (usage_of(&pids), usage(std::process::id()));
+        if let Some(why) = &sum.trouble {
+            note(&format!("{} of {in_all} devices were lost; the first: {why}", u64::from(in_all).saturating_sub(held as u64)));
+        }
+        let told = if self.qos == 0 { sum.sent } else { sum.acknowledged };
+        Ok(fields(json!({
+            "connects_per_second": f64::from(in_all) / connecting.as_secs_f64(),
+            "connections_held": held,
+            "connections_refused": refused,
+            "connections_lost": u64::from(in_all).saturating_sub(held as u64),
+            "readings_per_second": told as f64 / seconds.max(f64::MIN_POSITIVE),
+            "readings_sent": sum.sent,
+            "readings_acknowledged": sum.acknowledged,
+            "readings_confirmed": site.confirmed,
+            "readings_lost": told.saturating_sub(site.confirmed),
+            "latency_ms": latency(sum.latency_ms),
+            "confirm_latency_ms": site.latency_ms,
+            "broker_rss_bytes_per_connection": connected.grown_for_each(&idle, u64::from(in_all)),
+            "load_cpu_seconds": loaded.cpu_seconds - connected.cpu_seconds,
+            "devices_cpu_seconds": own.cpu_seconds - own_idle.cpu_seconds,
+            "cpu_seconds": used.cpu_seconds,
+            "rss_bytes": used.rss_bytes,
+        })))
     }
-    let mut sum = Sum::default();
-    while let Some(told) = tasks.join_next().await {
-        sum.add(told.map_err(fault)?);
-    }
-    network.alive()?;
-    let seconds = sum.last.unwrap_or(start).saturating_duration_since(start).as_secs_f64();
-    let held = sum.devices.iter().filter(|device| device.is_connected()).count();
-    let loaded = usage_of(&pids);
-    let site = settled(&mut network).await?;
-    let (used, own) = (usage_of(&pids), usage(std::process::id()));
-    if let Some(why) = &sum.trouble {
-        note(&format!("{} of {in_all} devices were lost; the first: {why}", u64::from(in_all).saturating_sub(held as u64)));
-    }
-    let told = if arguments.qos == 0 { sum.sent } else { sum.acknowledged };
-    Ok(fields(json!({
-        "connects_per_second": f64::from(in_all) / connecting.as_secs_f64(),
-        "connections_held": held,
-        "connections_refused": refused,
-        "connections_lost": u64::from(in_all).saturating_sub(held as u64),
-        "readings_per_second": told as f64 / seconds.max(f64::MIN_POSITIVE),
-        "readings_sent": sum.sent,
-        "readings_acknowledged": sum.acknowledged,
-        "readings_confirmed": site.confirmed,
-        "readings_lost": told.saturating_sub(site.confirmed),
-        "latency_ms": latency(sum.latency_ms),
-        "confirm_latency_ms": site.latency_ms,
-        "broker_rss_bytes_per_connection": connected.grown_for_each(&idle, u64::from(in_all)),
-        "load_cpu_seconds": loaded.cpu_seconds - connected.cpu_seconds,
-        "devices_cpu_seconds": own.cpu_seconds - own_idle.cpu_seconds,
-        "cpu_seconds": used.cpu_seconds,
-        "rss_bytes": used.rss_bytes,
-    })))
 }
 
 /// The address that a device connects from.
@@ -156,7 +196,7 @@ async fn connect(broker: SocketAddr, count: u32, turn: u8) -> Result<(Vec<(u32, 
     for index in 0..count {
         let place = Arc::clone(&places).acquire_owned().await.map_err(fault)?;
         tasks.spawn(async move {
-            let client_id = format!("bench-{}-{index}", std::process::id());
+            let client_id = format!("bench-{}-{turn}-{index}", std::process::id());
             let device = Device::connect(broker, source(turn, index), &client_id).await;
             drop(place);
             (index, device)
@@ -191,10 +231,10 @@ struct Schedule {
 }
 
 impl Schedule {
-    fn of(arguments: &Arguments, index: u32, start: Instant) -> Self {
-        let every = Duration::from_millis(u64::from(arguments.interval_ms));
-        let phase = every.mul_f64(f64::from(index) / f64::from(arguments.devices.max(1)));
-        Self { first: start + phase, every, readings: arguments.readings, qos: arguments.qos }
+    fn of(crowd: &Crowd, index: u32, start: Instant) -> Self {
+        let every = Duration::from_millis(u64::from(crowd.interval_ms));
+        let phase = every.mul_f64(f64::from(index) / f64::from(crowd.devices.max(1)));
+        Self { first: start + phase, every, readings: crowd.readings, qos: crowd.qos }
     }
 
     /// When reading `number`, counted from 0, is due.
@@ -309,9 +349,9 @@ mod tests {
     fn devices_are_spread_over_the_interval_and_over_addresses() {
         let Line { arguments } = Line::try_parse_from(["x", "--devices", "4", "--readings", "3", "--qos", "0"]).unwrap();
         let start = Instant::now();
-        let due = |index, number| Schedule::of(&arguments, index, start).due(number).saturating_duration_since(start).as_millis();
+        let due = |index, number| Schedule::of(&arguments.crowd, index, start).due(number).saturating_duration_since(start).as_millis();
         assert_eq!([due(0, 0), due(1, 0), due(3, 0), due(3, 2)], [0, 250, 750, 2_750]);
-        let schedule = Schedule::of(&arguments, 0, start);
+        let schedule = Schedule::of(&arguments.crowd, 0, start);
         assert_eq!([0, 1, 2].map(|n| schedule.is_acknowledged(n)), [false, false, true]);
         assert_eq!((source(1, 0).to_string(), source(2, 20_000).to_string()), ("127.0.1.1".to_owned(), "127.0.2.2".to_owned()));
         assert!(source(u8::MAX, 99_999).is_loopback());

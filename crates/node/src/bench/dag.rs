@@ -4,10 +4,10 @@
 //! they are given to do. *Admitted* is what the first replica has taken into its graph, whoever issued it; *confirmed*
 //! is what a milestone ordered, as the first replica executes it.
 
-use super::child;
-use super::command::Common;
+use super::child::{self, Apart};
 use super::committee::{self, Network, WORKERS, link_ms};
-use super::figures::{Figures, fields, latency, repeat};
+use super::disk::scratch;
+use super::figures::{Figures, fields, latency};
 use super::load::{self, Load, Window};
 use super::machine::usage;
 use crate::cli::{Exit, Failure, quantity};
@@ -39,11 +39,8 @@ pub(super) struct Arguments {
     /// Seconds before that
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(0..=600))]
     warm_up: u64,
-    /// Only one run, in this process
-    #[arg(long, hide = true)]
-    once: bool,
     #[command(flatten)]
-    common: Common,
+    apart: Apart,
 }
 
 /// Measures.
@@ -51,9 +48,6 @@ pub(super) struct Arguments {
 /// # Errors
 /// [`Failure`] if the replicas cannot run.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    if arguments.once {
-        return crate::cli::output::print_json(&once(arguments)?);
-    }
     let network = arguments.network.name();
     let parameters = json!({
         "nodes": arguments.nodes, "network": network, "batch": 1, "rate_per_second": arguments.rate,
@@ -69,11 +63,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         ("--warm-up", arguments.warm_up.to_string()),
     ];
     options.extend(arguments.rate.map(|rate| ("--rate", rate.to_string())));
-    repeat("dag", parameters, &arguments.common, "messages_per_second", || child::run("dag", &options))
+    arguments.apart.repeat("dag", parameters, "messages_per_second", || once(arguments), || child::run("dag", &options))
 }
 
 fn once(arguments: &Arguments) -> Result<Figures, Failure> {
-    let storage = tempfile::tempdir().map_err(|e| Failure::file(&std::env::temp_dir(), &e, "set TMPDIR to a directory with room"))?;
+    let storage = scratch()?;
     replica::run(storage.path(), WORKERS, |runtime| measure(runtime, arguments))
 }
 

@@ -1,9 +1,11 @@
-//! What a directory takes on disk.
+//! Where benches put what they write, and what a directory takes on disk.
 
+use crate::cli::Failure;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
+use tempfile::TempDir;
 use tokio::time::Instant;
 
 /// Bytes of a block in `st_blocks`.
@@ -14,6 +16,19 @@ const REST: Duration = Duration::from_millis(600);
 const REST_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// A directory for what a run writes; it is gone with what is given.
+///
+/// # Errors
+/// [`Failure`] if it cannot be made.
+pub(super) fn scratch() -> Result<TempDir, Failure> {
+    tempfile::tempdir().map_err(|e| no_room(&e))
+}
+
+/// Nothing can be written where benches write.
+pub(super) fn no_room(why: &std::io::Error) -> Failure {
+    Failure::file(&std::env::temp_dir(), why, "set TMPDIR to a directory with room")
+}
 
 /// The size of files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use crate::cli::wire::Latency;
 use serde_json::{Map, Value, json};
 
 /// Named figures of one run, units in the names.
-pub(super) type Figures = Map<String, Value>;
+pub(crate) type Figures = Map<String, Value>;
 
 /// An object's fields.
 pub(super) fn fields(object: Value) -> Figures {

@@ -3,11 +3,10 @@
 //! All replicas run in this process on loopback TCP and share its cores; `load.rs` says what they are given to do. Each
 //! run is a process of its own.
 
-use super::child;
-use super::command::Common;
+use super::child::{self, Apart};
 use super::committee::{self, Links, WORKERS};
-use super::disk::size;
-use super::figures::{Figures, fields, latency, repeat};
+use super::disk::{scratch, size};
+use super::figures::{Figures, fields, latency};
 use super::load::{self, Load, Window};
 use super::machine::usage;
 use crate::cli::Failure;
@@ -32,11 +31,8 @@ pub(super) struct Arguments {
     /// Batches that one replica may have unconfirmed
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=4096))]
     in_flight: u16,
-    /// Only one run, in this process
-    #[arg(long, hide = true)]
-    once: bool,
     #[command(flatten)]
-    common: Common,
+    apart: Apart,
 }
 
 /// Measures.
@@ -44,9 +40,6 @@ pub(super) struct Arguments {
 /// # Errors
 /// [`Failure`] if the replicas cannot run.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    if arguments.once {
-        return crate::cli::output::print_json(&once(arguments)?);
-    }
     let parameters = json!({
         "nodes": arguments.nodes, "batch": arguments.batch, "seconds": arguments.seconds, "in_flight": arguments.in_flight,
         "payload_replicas": 1,
@@ -58,11 +51,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         ("--warm-up", arguments.warm_up.to_string()),
         ("--in-flight", arguments.in_flight.to_string()),
     ];
-    repeat("ingest", parameters, &arguments.common, "readings_per_second", || child::run("ingest", &options))
+    arguments.apart.repeat("ingest", parameters, "readings_per_second", || once(arguments), || child::run("ingest", &options))
 }
 
 fn once(arguments: &Arguments) -> Result<Figures, Failure> {
-    let storage = tempfile::tempdir().map_err(|e| Failure::file(&std::env::temp_dir(), &e, "set TMPDIR to a directory with room"))?;
+    let storage = scratch()?;
     let path = storage.path().to_path_buf();
     replica::run(storage.path(), WORKERS, |runtime| measure(runtime, arguments, path))
 }

@@ -9,7 +9,7 @@ use std::fs::read_to_string;
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Which processor, how many cores, which kernel.
-pub(super) fn describe() -> Value {
+pub(crate) fn describe() -> Value {
     let cpuinfo = read_to_string("/proc/cpuinfo").unwrap_or_default();
     let field =
         |name: &str| cpuinfo.lines().find(|l| l.starts_with(name)).and_then(|l| l.split_once(':')).map(|(_, v)| v.trim().to_owned());
@@ -23,7 +23,7 @@ pub(super) fn describe() -> Value {
 ///
 /// # Errors
 /// [`Failure`] (usage) with what to do if the account's hard limit is below. `at` is the option that asks for them.
-pub(super) fn need_files(count: u64, at: &str) -> Result<(), Failure> {
+pub(crate) fn need_files(count: u64, at: &str) -> Result<(), Failure> {
     allow_files(count);
     match getrlimit(Resource::Nofile).current {
         Some(now) if now < count => {
@@ -33,6 +33,17 @@ pub(super) fn need_files(count: u64, at: &str) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// How many open files this process, or one that it starts, can be allowed; `None` if there is no limit.
+pub(crate) fn files_possible() -> Option<u64> {
+    getrlimit(Resource::Nofile).maximum
+}
+
+/// Memory that programs can still have without others being swapped out; `None` if the system does not say.
+pub(crate) fn memory_available_bytes() -> Option<u64> {
+    let meminfo = read_to_string("/proc/meminfo").unwrap_or_default();
+    Some(status_bytes(&meminfo, "MemAvailable:")).filter(|bytes| *bytes > 0)
 }
 
 /// Allows so many open files, as far as the account's hard limit goes.
@@ -46,13 +57,13 @@ pub(super) fn allow_files(count: u64) {
 
 /// What a process has used.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Usage {
+pub(crate) struct Usage {
     /// Processor time, user and system.
-    pub(super) cpu_seconds: f64,
+    pub(crate) cpu_seconds: f64,
     /// Largest resident memory.
-    pub(super) rss_bytes: u64,
+    pub(crate) rss_bytes: u64,
     /// Resident memory now.
-    pub(super) resident_bytes: u64,
+    pub(crate) resident_bytes: u64,
 }
 
 impl Usage {
@@ -70,7 +81,7 @@ pub(super) fn usage(pid: u32) -> Usage {
 }
 
 /// What several processes have used: their time together, the largest memory of one, what is resident now together.
-pub(super) fn usage_of(pids: &[u32]) -> Usage {
+pub(crate) fn usage_of(pids: &[u32]) -> Usage {
     pids.iter().map(|pid| usage(*pid)).fold(Usage::default(), |sum, one| Usage {
         cpu_seconds: sum.cpu_seconds + one.cpu_seconds,
         rss_bytes: sum.rss_bytes.max(one.rss_bytes),
@@ -85,7 +96,7 @@ fn cpu_seconds(stat: &str) -> f64 {
     ticks / TICKS_PER_SECOND
 }
 
-/// A field of `/proc/<pid>/status` that counts kilobytes.
+/// A field of `/proc/<pid>/status` or `/proc/meminfo` that counts kilobytes.
 fn status_bytes(status: &str, field: &str) -> u64 {
     let line = status.lines().find_map(|l| l.strip_prefix(field)).unwrap_or_default();
     line.split_whitespace().next().and_then(|kb| kb.parse::<u64>().ok()).unwrap_or_default() * 1_024
@@ -118,5 +129,6 @@ mod tests {
         let before = Usage { resident_bytes: own.resident_bytes - 1_000, ..own };
         assert!((own.grown_for_each(&before, 4) - 250.0).abs() < 1e-9 && before.grown_for_each(&own, 4).abs() < 1e-9);
         assert!(cpu_seconds("").abs() < 1e-9);
+        assert!(memory_available_bytes().is_some_and(|bytes| bytes > own.resident_bytes / 1_000));
     }
 }

@@ -9,6 +9,8 @@
 //! way; how many arrived is told for wattle.
 
 use super::command::Common;
+use super::connections::one_node;
+use super::disk::scratch;
 use super::figures::{Figures, fields, repeat};
 use super::machine::usage_of;
 use super::mosquitto::{self, Mosquitto};
@@ -17,10 +19,10 @@ use crate::cli::output::note;
 use crate::cli::runtime::runtime;
 use crate::cli::wire::{SiteStats, Status};
 use crate::cli::{Exit, Failure};
-use crate::demo::{Network, POLL, free_plan};
+use crate::demo::{Network, POLL};
 use ::mqtt::Publisher;
-use protocol::Name;
 use serde_json::{Value, json};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Barrier;
@@ -32,6 +34,19 @@ const FIRST_MS: u64 = 1_470_009_600_000;
 const FINISH_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long the last confirmations may take.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Publishes that several connections send as fast as they are taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Burst {
+    /// Connections that publish.
+    pub(crate) publishers: u32,
+    /// Quality of service; the last of each connection has 1.
+    pub(crate) qos: u8,
+    /// Publishes of all of them together.
+    pub(crate) messages: u32,
+    /// The number of each connection's first reading. Readings of one number are the same, and recognised as such.
+    pub(crate) first: u32,
+}
 
 /// `wattle bench mqtt`.
 #[derive(Debug, clap::Args)]
@@ -59,13 +74,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         note("mosquitto is not installed here: its figures and the ratio are left out");
     }
     let parameters = json!({ "publishers": arguments.publishers, "qos": arguments.qos, "messages": arguments.messages, "nodes": 1 });
+    let burst = Burst { publishers: arguments.publishers, qos: arguments.qos, messages: arguments.messages, first: 0 };
     let runtime = runtime()?;
     repeat("mqtt", parameters, &arguments.common, "messages_per_second", || {
         runtime.block_on(async {
-            let mut figures = wattle(arguments).await?;
+            let mut figures = wattle(&burst).await?;
             if let Some(program) = &other {
                 let mosquitto = Mosquitto::start(program)?;
-                let seconds = load(&mosquitto.url(), arguments).await?.as_secs_f64();
+                let seconds = burst.publish(&mosquitto.url()).await?.as_secs_f64();
                 let theirs = f64::from(arguments.messages) / seconds;
                 let ours = figures.get("messages_per_second").and_then(Value::as_f64).unwrap_or_default();
                 figures.insert("mosquitto_messages_per_second".to_owned(), json!(theirs));
@@ -77,23 +93,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// One node under the load.
-async fn wattle(arguments: &Arguments) -> Result<Figures, Failure> {
-    let name = |text: &str| Name::new(text).map_err(|e| Failure::new(Exit::Fault, e, text, "report this"));
-    let directory = tempfile::tempdir().map_err(|e| Failure::file(&std::env::temp_dir(), &e, "set TMPDIR to a directory with room"))?;
-    let (plan, _) = free_plan(name("bench")?, name("z1")?, 1)?;
-    let mut network = Network::start(directory.path(), &plan)?;
-    network.ready().await?;
+async fn wattle(burst: &Burst) -> Result<Figures, Failure> {
+    let directory = scratch()?;
+    let mut network = one_node(directory.path()).await?;
     let start = Instant::now();
-    let published = load(&network.broker, arguments).await?;
+    let published = burst.publish(&network.broker).await?;
     let site = settled(&mut network).await?;
     let confirmed = start.elapsed();
     let used = usage_of(&network.pids());
     let latency = site.latency_ms.map(|l| json!(l)).unwrap_or_default();
     Ok(fields(json!({
-        "messages_per_second": f64::from(arguments.messages) / published.as_secs_f64(),
+        "messages_per_second": f64::from(burst.messages) / published.as_secs_f64(),
         "confirmed_readings_per_second": site.confirmed as f64 / confirmed.as_secs_f64(),
         "readings_confirmed": site.confirmed,
-        "readings_lost": u64::from(arguments.messages).saturating_sub(site.confirmed),
+        "readings_lost": u64::from(burst.messages).saturating_sub(site.confirmed),
         "latency_ms": latency,
         "cpu_seconds": used.cpu_seconds,
         "rss_bytes": used.rss_bytes,
@@ -104,7 +117,7 @@ async fn wattle(arguments: &Arguments) -> Result<Figures, Failure> {
 ///
 /// # Errors
 /// [`Failure`] if the node ends or takes too long.
-pub(super) async fn settled(network: &mut Network) -> Result<SiteStats, Failure> {
+pub(crate) async fn settled(network: &mut Network) -> Result<SiteStats, Failure> {
     let node: NodeClient = network.site_node()?.clone();
     let start = Instant::now();
     loop {
@@ -122,34 +135,40 @@ pub(super) async fn settled(network: &mut Network) -> Result<SiteStats, Failure>
     }
 }
 
-/// Puts the load on a broker; how long it took from the first publish to the last acknowledgement.
-async fn load(url: &str, arguments: &Arguments) -> Result<Duration, Failure> {
-    let publishers = arguments.publishers.min(arguments.messages);
-    let share = arguments.messages / publishers;
-    let extra = arguments.messages % publishers;
-    let run = std::process::id();
-    let barrier = Arc::new(Barrier::new(usize::try_from(publishers).unwrap_or(usize::MAX) + 1));
-    let mut tasks = JoinSet::new();
-    for index in 0..publishers {
-        let publisher = Publisher::connect(url, &format!("bench-{run}-{index}")).await?;
-        let messages = share + u32::from(index < extra);
-        tasks.spawn(publish(publisher, index, messages, arguments.qos, Arc::clone(&barrier)));
+impl Burst {
+    /// Puts the load on a broker; how long it took from the first publish to the last acknowledgement.
+    ///
+    /// # Errors
+    /// [`Failure`] if the broker cannot be reached, or does not acknowledge.
+    pub(crate) async fn publish(&self, url: &str) -> Result<Duration, Failure> {
+        let publishers = self.publishers.min(self.messages).max(1);
+        let share = self.messages / publishers;
+        let extra = self.messages % publishers;
+        let run = std::process::id();
+        let barrier = Arc::new(Barrier::new(usize::try_from(publishers).unwrap_or(usize::MAX) + 1));
+        let mut tasks = JoinSet::new();
+        for index in 0..publishers {
+            let publisher = Publisher::connect(url, &format!("bench-{run}-{index}")).await?;
+            let numbers = self.first..self.first.saturating_add(share + u32::from(index < extra));
+            tasks.spawn(publish(publisher, index, numbers, self.qos, Arc::clone(&barrier)));
+        }
+        barrier.wait().await;
+        let start = Instant::now();
+        while let Some(ended) = tasks.join_next().await {
+            let failed = |what: String| Failure::new(Exit::Refused, what, url, "use fewer publishers or messages");
+            ended.map_err(|e| failed(e.to_string()))?.map_err(failed)?;
+        }
+        Ok(start.elapsed())
     }
-    barrier.wait().await;
-    let start = Instant::now();
-    while let Some(ended) = tasks.join_next().await {
-        let failed = |what: String| Failure::new(Exit::Refused, what, url, "use fewer publishers or messages");
-        ended.map_err(|e| failed(e.to_string()))?.map_err(failed)?;
-    }
-    Ok(start.elapsed())
 }
 
-async fn publish(publisher: Publisher, index: u32, messages: u32, qos: u8, barrier: Arc<Barrier>) -> Result<(), String> {
+async fn publish(publisher: Publisher, index: u32, numbers: Range<u32>, qos: u8, barrier: Arc<Barrier>) -> Result<(), String> {
     let topic = format!("root/device/z1/b{index}/sense/power");
+    let end = numbers.end;
     barrier.wait().await;
-    for number in 0..messages {
+    for number in numbers {
         let payload = format!("{{\"v\":{number},\"t\":{},\"u\":\"W\"}}", FIRST_MS + u64::from(number));
-        let last = number + 1 == messages;
+        let last = number + 1 == end;
         let acknowledgement = publisher.submit(&topic, payload.into_bytes(), if last { 1 } else { qos }, false).await;
         let acknowledgement = acknowledgement.map_err(|e| e.to_string())?;
         if last {

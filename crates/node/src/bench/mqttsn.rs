@@ -9,15 +9,15 @@
 //! `retries`. At the end all devices go to sleep and wake once.
 
 use super::command::Common;
+use super::connections::one_node;
+use super::disk::scratch;
 use super::figures::{Figures, fields, latency, repeat};
 use super::machine::{need_files, usage, usage_of};
 use super::mqtt::settled;
 use crate::cli::output::print;
 use crate::cli::runtime::runtime;
 use crate::cli::{Exit, Failure};
-use crate::demo::{Network, free_plan};
 use ::mqtt::sn::{self, GatewayConfig, HANDSHAKES_PER_SOURCE_MAX};
-use protocol::Name;
 use protocol::sn::{Connect, PROTOCOL_ID, Packet, Publish, Qos, ReturnCode, TopicRef};
 use serde_json::json;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -134,11 +134,8 @@ impl Drop for GatewayProcess {
 
 /// One run.
 async fn once(arguments: &Arguments) -> Result<Figures, Failure> {
-    let name = |text: &str| Name::new(text).map_err(fault);
-    let directory = tempfile::tempdir().map_err(|e| Failure::file(&std::env::temp_dir(), &e, "set TMPDIR to a directory with room"))?;
-    let (plan, _) = free_plan(name("bench")?, name("z1")?, 1)?;
-    let mut network = Network::start(directory.path(), &plan)?;
-    network.ready().await?;
+    let directory = scratch()?;
+    let mut network = one_node(directory.path()).await?;
     let gateway = tokio::task::block_in_place(|| GatewayProcess::start(&network.broker, arguments.clients))?;
     let (gateway_before, node_before) = (usage(gateway.child.id()), usage_of(&network.pids()));
 

@@ -14,11 +14,10 @@
 //! - Each batch size is a process of its own. Files are looked at when the replicas' runtime has ended.
 
 use super::batches::{Readings, seal};
-use super::child;
-use super::command::Common;
+use super::child::{self, Apart};
 use super::committee::{self, Links, Member, WORKERS};
-use super::disk::{Size, at_rest, size, tables};
-use super::figures::{Figures, fields, repeat};
+use super::disk::{Size, at_rest, no_room, scratch, size, tables};
+use super::figures::{Figures, fields};
 use super::machine::usage;
 use crate::cli::output::note;
 use crate::cli::{Exit, Failure};
@@ -57,11 +56,8 @@ pub(super) struct Arguments {
     /// Replicas; the first issues
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     nodes: u8,
-    /// Only one run of the first size, in this process
-    #[arg(long, hide = true)]
-    once: bool,
     #[command(flatten)]
-    common: Common,
+    apart: Apart,
 }
 
 impl Arguments {
@@ -75,13 +71,10 @@ impl Arguments {
 /// # Errors
 /// [`Failure`] if the replicas cannot run, or log and index cannot be written.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    if arguments.once {
-        return crate::cli::output::print_json(&once(arguments)?);
-    }
     let parameters = json!({
         "nodes": arguments.nodes, "batch": arguments.batch, "readings": arguments.readings, "payload_replicas": 1,
     });
-    repeat("storage", parameters, &arguments.common, "bytes_on_disk", || {
+    let run = || {
         let (mut all, mut bytes) = (Figures::new(), 0);
         for batch in &arguments.batch {
             let readings = arguments.readings_at(*batch);
@@ -95,7 +88,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         all.insert("bytes_on_disk".to_owned(), json!(bytes));
         Ok::<Figures, Failure>(all)
-    })
+    };
+    arguments.apart.repeat("storage", parameters, "bytes_on_disk", || once(arguments), run)
 }
 
 /// Where the parts of the first node are.
@@ -108,11 +102,10 @@ struct Places {
 
 impl Places {
     fn new() -> Result<Self, Failure> {
-        let failed = |e: std::io::Error| Failure::file(&std::env::temp_dir(), &e, "set TMPDIR to a directory with room");
-        let directory = tempfile::tempdir().map_err(failed)?;
+        let directory = scratch()?;
         let [ledger, log, index] = ["ledger", "log", "index"].map(|part| directory.path().join(part));
         for part in [&ledger, &log, &index] {
-            std::fs::create_dir(part).map_err(failed)?;
+            std::fs::create_dir(part).map_err(|e| no_room(&e))?;
         }
         Ok(Self { directory, ledger, log, index })
     }
@@ -252,6 +245,7 @@ async fn issue_all((handle, _): &Member, directory: &Path, readings: &Readings, 
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::bench::command::Common;
 
     #[test]
     fn a_reading_costs_what_its_parts_cost() {
@@ -280,8 +274,8 @@ mod tests {
 
     #[test]
     fn small_batches_are_measured_with_fewer_readings() {
-        let common = Common { json: true, runs: 1 };
-        let mut arguments = Arguments { batch: vec![1], readings: None, nodes: 1, once: false, common };
+        let apart = Apart { once: false, common: Common { json: true, runs: 1 } };
+        let mut arguments = Arguments { batch: vec![1], readings: None, nodes: 1, apart };
         let readings = [1, 10, 100, 4_096].map(|batch| arguments.readings_at(batch));
         assert_eq!(readings, [20_000, 50_000, 400_000, 400_000]);
         arguments.readings = Some(7);

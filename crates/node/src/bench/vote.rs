@@ -1,21 +1,22 @@
 //! `wattle bench vote`: what a vote and a certificate take, in bytes and in time, and what follows for larger committees.
 //!
 //! Three parts: sizes and costs without a network (`ballots.rs`), how long a message takes from one node of eight to another
-//! (`passage.rs`), and with `--extrapolate` what a model makes of them (`model.rs`). How long a request takes until it is certified, and how
-//! many are in a second, is measured by `wattle bench certificates`.
+//! (`passage.rs`), and with `--extrapolate` what a model makes of them (`sim::votes`, which `wattle sim votes` asks, too). How long a
+//! request takes until it is certified, and how many are in a second, is measured by `wattle bench certificates`.
 
 use super::ballots::{Ballots, Costs};
-use super::child;
-use super::command::Common;
+use super::child::{self, Apart};
 use super::committee::{self, Network, WORKERS, link_ms};
-use super::figures::{Figures, fields, repeat};
+use super::disk::scratch;
+use super::figures::{Figures, fields};
 use super::machine::usage;
-use super::model::{Constants, quorum};
 use super::passage;
-use crate::cli::{Failure, quantity};
+use crate::cli::{Exit, Failure, quantity};
 use protocol::Encode as _;
 use protocol::limits::COMMITTEE_MAX;
 use serde_json::{Value, json};
+use sim::votes::{Costs as Steps, Link, Network as Between, Ours, Protocol, latency_ms as decided_ms, quorum};
+use std::time::Duration;
 
 /// Nodes of the paper's platform.
 const PAPER_NODES: u8 = 8;
@@ -28,6 +29,10 @@ const AMORTISED: [u16; 4] = [1, 16, 64, 1_024];
 /// Voters, and the paper's milliseconds: measured with 8 and (less than that) with 48, estimated beyond.
 const VOTERS: [(u32, Option<f64>); 7] =
     [(4, None), (8, Some(300.0)), (16, None), (48, Some(1_000.0)), (128, None), (1_000, Some(2_000.0)), (10_000, Some(20_000.0))];
+/// Rounds of which the model shows the mean.
+const ROUNDS: u32 = 100;
+/// The seed of these rounds.
+const SEED: u64 = 0;
 /// Bytes in a microsecond of one Mbit/s.
 const BYTES_PER_US: f64 = 0.125;
 
@@ -58,11 +63,8 @@ pub(super) struct Arguments {
     /// Cores of a node's machine in the model
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1_024))]
     cores: u16,
-    /// Only one run, in this process
-    #[arg(long, hide = true)]
-    once: bool,
     #[command(flatten)]
-    common: Common,
+    apart: Apart,
 }
 
 /// Measures.
@@ -70,9 +72,6 @@ pub(super) struct Arguments {
 /// # Errors
 /// [`Failure`] if the replicas cannot run.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    if arguments.once {
-        return crate::cli::output::print_json(&once(arguments)?);
-    }
     let Arguments { nodes, votes, samples, network, latency_ms, .. } = arguments;
     let parameters = json!({
         "votes": votes, "samples": samples, "nodes_of_the_passage": PAPER_NODES, "network": network.name(), "threads": 1,
@@ -86,14 +85,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         ("--network", network.name().to_owned()),
         ("--latency-ms", latency_ms.to_string()),
     ];
-    repeat("vote", parameters, &arguments.common, "take_in_us", || {
+    let run = || {
         let mut figures = child::run("vote", &options)?;
         if arguments.extrapolate {
             let model = extrapolated(&figures, arguments)?;
             figures.insert("model".to_owned(), Value::Object(model));
         }
-        Ok(figures)
-    })
+        Ok::<Figures, Failure>(figures)
+    };
+    arguments.apart.repeat("vote", parameters, "take_in_us", || once(arguments), run)
 }
 
 fn once(arguments: &Arguments) -> Result<Figures, Failure> {
@@ -107,7 +107,7 @@ fn once(arguments: &Arguments) -> Result<Figures, Failure> {
         figures.insert(format!("paper_vote_of_{bytes}_bytes"), paper);
     }
     if arguments.samples > 0 {
-        let storage = tempfile::tempdir().map_err(|e| Failure::file(&std::env::temp_dir(), &e, "set TMPDIR to a directory with room"))?;
+        let storage = scratch()?;
         figures.extend(replica::run(storage.path(), WORKERS, |runtime| passages(runtime, arguments))?);
     }
     let used = usage(std::process::id());
@@ -172,29 +172,33 @@ async fn passages(runtime: replica::Runtime, arguments: &Arguments) -> Result<Fi
 fn extrapolated(figures: &Figures, arguments: &Arguments) -> Result<Figures, Failure> {
     let Arguments { votes, latency_ms, bandwidth_mbit, cores, .. } = *arguments;
     let figure = |name: &str| figures.get(name).and_then(Value::as_f64).unwrap_or_default();
-    let constants = Constants {
+    let steps = Steps {
         sign_us: figure("sign_us"),
         take_in_us: figure("take_in_us"),
         verify_request_us: figure("verify_request_us"),
         sync_us: figure("sync_us"),
-        link_us: latency_ms * 1e3,
-        bytes_per_us: bandwidth_mbit * BYTES_PER_US,
-        cores: f64::from(cores),
         request_bytes: figure("request_bytes"),
         message_bytes: figure("message_bytes"),
         cast_vote_bytes: Ballots::of(1, votes)?.vote_bytes() as f64,
     };
+    let link = Link::constant(Duration::try_from_secs_f64(latency_ms / 1e3).unwrap_or_default());
+    let ours = |network| Ours { link, network, cores: u32::from(cores), bytes_per_us: bandwidth_mbit * BYTES_PER_US, costs: steps };
+    let certified_ms = |network, members| {
+        let decided = decided_ms(&Protocol::Ours(ours(network)), members, ROUNDS, SEED);
+        decided.map(|band| band.mean).map_err(|e| Failure::new(Exit::Usage, e, "bench vote --extrapolate", "choose other links"))
+    };
+    let links = ours(Between::Links);
     let mut rows =
         fields(json!({ "link_ms": latency_ms, "bandwidth_mbit": bandwidth_mbit, "cores": cores, "committee_max": COMMITTEE_MAX }));
     for (members, paper_ms) in VOTERS {
         let possible = usize::try_from(members).is_ok_and(|members| members <= COMMITTEE_MAX);
         let row = json!({
             "votes_needed": quorum(members),
-            "certified_ms": constants.certified_us(members) / 1e3,
+            "certified_ms": certified_ms(Between::Links, members)?,
             // nobody has 1 000 nodes on one machine
-            "certified_on_one_machine_ms": possible.then(|| constants.one_machine_us(members) / 1e3),
-            "requests_per_second": constants.requests_per_second(members, votes),
-            "certificate_bytes": constants.certificate_bytes(members),
+            "certified_on_one_machine_ms": possible.then(|| certified_ms(Between::OneMachine, members)).transpose()?,
+            "requests_per_second": links.requests_per_second(members, votes),
+            "certificate_bytes": links.certificate_bytes(members),
             "paper_ms": paper_ms,
         });
         rows.insert(format!("voters_{members}"), row);
