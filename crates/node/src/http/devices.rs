@@ -21,7 +21,7 @@ const LIMIT_DEFAULT: u32 = 100;
 #[serde(default)]
 pub(super) struct Wanted {
     site: Option<String>,
-    from: Option<u32>,
+    cursor: Option<u32>,
     limit: Option<u32>,
 }
 
@@ -35,7 +35,7 @@ pub(super) fn device_in(text: &str) -> Result<DeviceName, Problem> {
     text.parse().map_err(|why: DeviceNameError| Problem::bad_request(format!("{text:?} is no device: {why}")))
 }
 
-/// `GET /api/v1/devices?site=S&from=N&limit=L`: in the order of their registration, of this node's own site unless asked
+/// `GET /api/v1/devices?site=S&cursor=N&limit=L`: in the order of their registration, of this node's own site unless asked
 /// otherwise. `next` is where a further question goes on.
 pub(super) async fn list(State(state): State<AppState>, query: Result<Query<Wanted>, QueryRejection>) -> Result<Json<Value>, Problem> {
     let Query(wanted) = query.map_err(|e| Problem::bad_request(format!("the query cannot be read: {e}")))?;
@@ -46,14 +46,14 @@ pub(super) async fn list(State(state): State<AppState>, query: Result<Query<Want
             own.ok_or_else(|| Problem::bad_request("this node serves no site: say which one by ?site=NAME"))?
         }
     };
-    let (from, limit) = (wanted.from.unwrap_or(0), wanted.limit.unwrap_or(LIMIT_DEFAULT));
+    let (from, limit) = (wanted.cursor.unwrap_or(0), wanted.limit.unwrap_or(LIMIT_DEFAULT));
     if limit == 0 || limit > DEVICES_AT_ONCE_MAX {
         return Err(Problem::bad_request(format!("limit={limit} is not a number from 1 to {DEVICES_AT_ONCE_MAX}")));
     }
     let site = state.ledger.site(name.clone()).await;
     let devices = state.ledger.devices(name.clone(), from, limit).await.ok_or_else(Problem::stopped)?;
     let end = from.saturating_add(limit);
-    let next = site.as_ref().filter(|site| end < site.devices).map(|_| end);
+    let next = site.as_ref().filter(|site| end < site.devices).map(|_| end.to_string());
     let devices: Vec<Value> = devices.iter().map(device_json).collect();
     Ok(Json(json!({ "site": name.as_str(), "owner": site.map(|s| s.owner.to_string()), "devices": devices, "next": next })))
 }

@@ -1,7 +1,7 @@
 //! `/api/v1/messages`: the DAG's vertices.
 
 use super::AppState;
-use super::listing::{Listing, ListingQuery};
+use super::listing::{LOOKED_AT_MAX, Listing, ListingQuery, cursor};
 use super::problem::Problem;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -9,12 +9,42 @@ use protocol::{Body, Genesis, Id, Message, Request};
 use replica::{MessageRecord, Standing};
 use serde_json::{Value, json};
 
-/// `GET /api/v1/messages`.
+/// Messages that are asked for at a time.
+const AT_ONCE: usize = 256;
+
+/// `GET /api/v1/messages`: the newest first, in the order of their arrival here. `from` and `to` are of `issued_at_ms`.
 pub(super) async fn list(State(state): State<AppState>, query: ListingQuery) -> Result<Json<Value>, Problem> {
-    let limit = Listing::of(query)?.limit()?;
-    let records = state.ledger.recent_messages(limit as usize).await;
-    let messages: Vec<Value> = records.iter().map(|r| message_json(r, &state.genesis)).collect();
-    Ok(Json(json!({ "messages": messages })))
+    let listing = Listing::of(query)?;
+    let (limit, span, issuer) = (listing.limit()? as usize, listing.span()?, listing.issuer()?);
+    let (body, standing) = (listing.body()?, listing.standing()?);
+    let mut before = listing.cursor::<1>()?.map(|[place]| place);
+    let wanted = |record: &MessageRecord| {
+        let message = &record.message;
+        issuer.is_none_or(|issuer| issuer == message.issuer)
+            && body.is_none_or(|body| body == body_name(&message.body))
+            && standing.is_none_or(|standing| standing == standing_parts(record.standing).0)
+            && span.holds(message.issued_at_ms.saturating_mul(1_000))
+    };
+    let (mut messages, mut looked_at) = (Vec::new(), 0_usize);
+    let mut next = None;
+    while next.is_none() {
+        let records = state.ledger.messages(before, AT_ONCE.min(limit.saturating_sub(messages.len()))).await;
+        if records.is_empty() {
+            break;
+        }
+        for (place, record) in &records {
+            before = Some(*place);
+            looked_at = looked_at.saturating_add(1);
+            if wanted(record) {
+                messages.push(message_json(record, &state.genesis));
+            }
+        }
+        if messages.len() >= limit || looked_at >= LOOKED_AT_MAX {
+            next = before;
+        }
+    }
+    let next = next.filter(|place| *place > 0).map(|place| cursor([place]));
+    Ok(Json(json!({ "messages": messages, "next": next })))
 }
 
 /// `GET /api/v1/messages/{id}`. One with orders, evidence, requests or certificates says which of them had no effect, as far as
@@ -119,6 +149,7 @@ fn message_json(record: &MessageRecord, genesis: &Genesis) -> Value {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::listing::BODIES;
     use super::*;
     use protocol::{Committee, Name, SecretKey, Unsigned, Validator};
     use std::sync::Arc;
@@ -162,6 +193,7 @@ mod tests {
             Unsigned { network, subnet: 0, issuer, sequence: 0, parents, issued_at_ms: 1, votes, body, pow_nonce: 0 }.sign(&key)
         };
         let field = |message: &Message, name: &str| details(message).into_iter().find(|(n, _)| n == name).map(|(_, value)| value);
+        assert!(BODIES.contains(&body_name(&Body::EndOfEpoch { epoch: 4 })) && BODIES.contains(&body_name(&Body::Data(Vec::new()))));
         let message = sign(vec![Id([5; 32])], Body::EndOfEpoch { epoch: 4 });
         assert_eq!(field(&message, "votes_for"), Some(json!(["05".repeat(32)])));
         assert_eq!((body_name(&message.body), entries(&message.body)), ("end of epoch", None));

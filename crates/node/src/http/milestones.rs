@@ -1,7 +1,7 @@
 //! `/api/v1/milestones`: the committee's chain, as far as this node has executed it.
 
 use super::AppState;
-use super::listing::{Listing, ListingQuery};
+use super::listing::{Listing, ListingQuery, cursor};
 use super::messages::body_name;
 use super::problem::Problem;
 use super::status::ledger_status;
@@ -16,17 +16,40 @@ use std::collections::BTreeMap;
 /// Messages of a milestone that are counted by what they say.
 const COUNTED_MAX: usize = 1000;
 
-/// `GET /api/v1/milestones`.
+/// `GET /api/v1/milestones`: the newest first. `from` and `to` are of `time_ms`.
 pub(super) async fn list(State(state): State<AppState>, query: ListingQuery) -> Result<Json<Value>, Problem> {
-    let limit = u64::from(Listing::of(query)?.limit()?);
+    let listing = Listing::of(query)?;
+    let (limit, span) = (listing.limit()?, listing.span()?);
     let top = ledger_status(&state).await?.height;
-    let lowest = top.saturating_sub(limit.saturating_sub(1));
-    let found = each(state.ledger.clone(), (lowest..=top).rev().collect(), |ledger, height: u64| async move {
-        ledger.milestone(height).await.map(|record| milestone_json(&record))
-    });
+    let end = match listing.cursor::<1>()? {
+        Some([height]) => height.min(top.saturating_add(1)),
+        None => first_at(&state, top.saturating_add(1), span.to_us).await,
+    };
+    let lowest = end.saturating_sub(u64::from(limit));
+    let found =
+        each(state.ledger.clone(), (lowest..end).rev().collect(), |ledger, height: u64| async move { ledger.milestone(height).await });
+    let kept = |record: &MilestoneRecord| record.milestone.time_ms.saturating_mul(1_000) >= span.from_us;
     // none is there before the first was executed, and below those that are kept
-    let milestones: Vec<Value> = found.await.into_iter().map_while(|milestone| milestone).collect();
-    Ok(Json(json!({ "milestones": milestones })))
+    let milestones: Vec<Value> =
+        found.await.into_iter().map_while(|record| record.filter(kept).map(|record| milestone_json(&record))).collect();
+    let full = milestones.len() as u64 >= u64::from(limit);
+    let next = (full && lowest > 0).then(|| cursor([lowest]));
+    Ok(Json(json!({ "milestones": milestones, "next": next })))
+}
+
+/// The first height below `end` whose milestone is not before a time, or `end`: times do not go back.
+async fn first_at(state: &AppState, end: u64, time_us: u64) -> u64 {
+    let (mut low, mut high) = (0, end);
+    while time_us < u64::MAX && low < high {
+        let middle = low.midpoint(high);
+        let record = state.ledger.milestone(middle).await;
+        // what is not here any more is older
+        match record.is_none_or(|record| record.milestone.time_ms.saturating_mul(1_000) < time_us) {
+            true => low = middle.saturating_add(1),
+            false => high = middle,
+        }
+    }
+    high
 }
 
 /// `GET /api/v1/milestones/{height}?bodies=true`.

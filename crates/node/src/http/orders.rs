@@ -5,6 +5,7 @@
 
 use super::AppState;
 use super::problem::Problem;
+use crate::hex::unhex;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -29,7 +30,7 @@ struct Request {
 
 /// `POST /api/v1/orders`: `{"orders": ["hexadecimal", …]}`, or the hexadecimal alone, one order a line.
 pub(super) async fn post(State(state): State<AppState>, body: Result<Bytes, BytesRejection>) -> Result<(StatusCode, Json<Value>), Problem> {
-    let body = body.map_err(|e| Problem::bad_request(format!("the body cannot be read: {e}")))?;
+    let body = body.map_err(|e| Problem::body(&e))?;
     let orders = orders_in(&body, &state.genesis.network())?;
     let ids: Vec<String> = orders.iter().map(|order| order.id().to_string()).collect();
     let message = state.ledger.issue(Body::Orders(orders), None).await.map_err(|error| not_issued(&error, "orders"))?;
@@ -63,20 +64,6 @@ fn orders_in(body: &[u8], network: &NetworkId) -> Result<Vec<Order>, Problem> {
         orders.push(order);
     }
     Ok(orders)
-}
-
-/// Bytes of lower-case hexadecimal.
-pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }
 
 /// Why `what` was not put on the ledger.

@@ -1,5 +1,6 @@
 //! Problem details (RFC 9457): what every refusal looks like.
 
+use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -10,6 +11,7 @@ pub(super) struct Problem {
     status: StatusCode,
     detail: String,
     retry: bool,
+    challenge: Option<&'static str>,
 }
 
 /// After how many seconds a refusal that passes may be tried again.
@@ -17,12 +19,46 @@ const RETRY_AFTER_S: &str = "1";
 
 impl Problem {
     fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), retry: false }
+        Self { status, detail: detail.into(), retry: false, challenge: None }
     }
 
     /// 400: the request cannot be understood.
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// The body of a request did not arrive: 413 if it is too large, else 400.
+    pub(super) fn body(error: &BytesRejection) -> Self {
+        match error.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Self::too_large("the body is larger than this path takes"),
+            _ => Self::bad_request(format!("the body cannot be read: {error}")),
+        }
+    }
+
+    /// Of any status.
+    pub(super) fn of(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self::new(status, detail)
+    }
+
+    /// 401: a token is needed.
+    pub(super) fn unasked(detail: impl Into<String>) -> Self {
+        Self { challenge: Some("Bearer realm=\"wattle\""), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
+    }
+
+    /// 401: another token is needed.
+    pub(super) fn unauthorized(detail: impl Into<String>) -> Self {
+        let challenge = Some("Bearer realm=\"wattle\", error=\"invalid_token\"");
+        Self { challenge, ..Self::new(StatusCode::UNAUTHORIZED, detail) }
+    }
+
+    /// 403: not for whoever asks.
+    pub(super) fn forbidden(detail: impl Into<String>, challenge: Option<&'static str>) -> Self {
+        Self { challenge, ..Self::new(StatusCode::FORBIDDEN, detail) }
+    }
+
+    /// 408: it took too long.
+    pub(super) fn late(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, detail)
     }
 
     /// 404: it is not here.
@@ -103,6 +139,9 @@ impl IntoResponse for Problem {
         let mut response = (self.status, kind, body.to_string()).into_response();
         if self.retry {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+        }
+        if let Some(challenge) = self.challenge {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response
     }

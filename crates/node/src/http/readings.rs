@@ -3,13 +3,13 @@
 //! The index says where a reading may be; the reading itself comes from its batch, and its standing from the ledger.
 
 use super::AppState;
-use super::listing::{Listing, ListingQuery};
+use super::listing::{Listing, ListingQuery, cursor};
 use super::messages::standing_parts;
 use super::problem::Problem;
-use crate::index::{Found, LookupError};
+use crate::index::{Found, LookupError, Span};
 use axum::Json;
 use axum::extract::{Path, State};
-use protocol::{DeviceName, Id, Reading, ReadingName, Value};
+use protocol::{DeviceName, DeviceTopic, Id, Reading, ReadingName, Value};
 use replica::Standing;
 use serde_json::json;
 use std::collections::HashMap;
@@ -63,32 +63,116 @@ pub(super) fn dropped(state: &AppState, what: &str) -> Problem {
     }
 }
 
-/// `GET /api/v1/readings`.
-pub(super) async fn list(State(state): State<AppState>, query: ListingQuery) -> Result<Json<serde_json::Value>, Problem> {
-    let listing = Listing::of(query)?;
-    let (limit, topic) = (listing.limit()?, listing.topic()?);
-    let newest = state.require_site()?.lookup().newest(limit as usize, topic.as_ref()).await;
-    let newest = newest.map_err(|why| unreadable(&state, &why))?;
-    // newest first: all that would follow are older
-    if let Some(problem) = newest.cut_short.map(|why| unreadable(&state, &why)).filter(|problem| !problem.is_gone()) {
+/// What a list of readings is of.
+pub(super) struct Wanted {
+    /// Of these topics; of all if none are given.
+    topics: Option<Vec<DeviceTopic>>,
+    span: Span,
+}
+
+impl Wanted {
+    /// As a query says. A device that never sent anything has no topics, and so no readings.
+    pub(super) async fn of(state: &AppState, listing: &Listing) -> Result<Self, Problem> {
+        let span = listing.span()?;
+        let topics = match (listing.topic()?, listing.device()?) {
+            (Some(_), Some(_)) => return Err(Problem::bad_request("give topic or device, not both")),
+            (Some(topic), None) => Some(vec![topic]),
+            (None, Some(device)) => Some(topics_of(state, &device).await?),
+            (None, None) => None,
+        };
+        Ok(Self { topics, span })
+    }
+
+    /// A page: each reading with where it stands, and where the next page begins.
+    pub(super) async fn page(&self, state: &AppState, listing: &Listing, limit: usize) -> Result<Page, Problem> {
+        match &self.topics {
+            None => self.arrived(state, listing.cursor::<1>()?.map(|[offset]| offset), limit).await,
+            Some(_) => self.timed(state, listing.cursor::<2>()?.map(|[time_us, offset]| (time_us, offset)), limit).await,
+        }
+    }
+
+    /// The page behind another.
+    pub(super) async fn after(&self, state: &AppState, next: Next, limit: usize) -> Result<Page, Problem> {
+        match next {
+            Next::Arrived(offset) => self.arrived(state, Some(offset), limit).await,
+            Next::Timed(time_us, offset) => self.timed(state, Some((time_us, offset)), limit).await,
+        }
+    }
+
+    async fn arrived(&self, state: &AppState, before: Option<u64>, limit: usize) -> Result<Page, Problem> {
+        let page = state.require_site()?.lookup().arrived(before, self.span, limit).await.map_err(|why| unreadable(state, &why))?;
+        shown(state, page.readings, page.next.map(Next::Arrived), page.cut_short).await
+    }
+
+    async fn timed(&self, state: &AppState, before: Option<(u64, u64)>, limit: usize) -> Result<Page, Problem> {
+        let (lookup, topics) = (state.require_site()?.lookup(), self.topics.as_deref().unwrap_or_default());
+        let page = lookup.timed(topics, before, self.span, limit).await.map_err(|why| unreadable(state, &why))?;
+        shown(state, page.readings, page.next.map(|(time_us, offset)| Next::Timed(time_us, offset)), page.cut_short).await
+    }
+}
+
+/// Where a page begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Below an offset of the site's log.
+    Arrived(u64),
+    /// Below a time in microseconds since 1970, and an offset.
+    Timed(u64, u64),
+}
+
+impl Next {
+    fn text(self) -> String {
+        match self {
+            Self::Arrived(offset) => cursor([offset]),
+            Self::Timed(time_us, offset) => cursor([time_us, offset]),
+        }
+    }
+}
+
+/// Readings as JSON, and where the next begin.
+pub(super) struct Page {
+    /// The readings.
+    pub(super) readings: Vec<serde_json::Value>,
+    /// Where the next page begins.
+    pub(super) next: Option<Next>,
+}
+
+/// The topics of which a device has sent something here.
+pub(super) async fn topics_of(state: &AppState, device: &DeviceName) -> Result<Vec<DeviceTopic>, Problem> {
+    let topics = state.require_site()?.lookup().topics_of(device).await;
+    topics.map_err(|why| Problem::internal(why.to_string()))
+}
+
+/// Readings with their standings. They are in an order in which all that follow are older: what this node no longer keeps ends
+/// the list.
+async fn shown(state: &AppState, found: Vec<Found>, next: Option<Next>, cut_short: Option<LookupError>) -> Result<Page, Problem> {
+    if let Some(problem) = cut_short.map(|why| unreadable(state, &why)).filter(|problem| !problem.is_gone()) {
         return Err(problem);
     }
     let mut standings: HashMap<Id, Standing> = HashMap::new();
-    let mut readings = Vec::with_capacity(newest.readings.len());
-    for found in &newest.readings {
+    let mut readings = Vec::with_capacity(found.len());
+    for found in &found {
         let message = found.anchored.message;
         let standing = match standings.get(&message) {
             Some(standing) => *standing,
-            None => match standing_of(&state, found).await {
+            None => match standing_of(state, found).await {
                 Ok(standing) => standing,
-                Err(problem) if problem.is_gone() => break,
+                Err(problem) if problem.is_gone() => return Ok(Page { readings, next: None }),
                 Err(problem) => return Err(problem),
             },
         };
         standings.insert(message, standing);
         readings.push(reading_json(found, standing));
     }
-    Ok(Json(json!({ "readings": readings })))
+    Ok(Page { readings, next })
+}
+
+/// `GET /api/v1/readings`: the newest first: of all in the order of their arrival, of a topic or device in the order of their time.
+pub(super) async fn list(State(state): State<AppState>, query: ListingQuery) -> Result<Json<serde_json::Value>, Problem> {
+    let listing = Listing::of(query)?;
+    let limit = listing.limit()? as usize;
+    let page = Wanted::of(&state, &listing).await?.page(&state, &listing, limit).await?;
+    Ok(Json(json!({ "readings": page.readings, "next": page.next.map(Next::text) })))
 }
 
 /// `GET /api/v1/readings/{reference}`.

@@ -1,27 +1,31 @@
 //! What the handlers share, the routes, and the listener.
 
+use super::access::{self, Gate};
+use super::overview::{self, Watch};
 use super::problem::Problem;
-use super::{
-    coins, committee, devices, events, head, messages, metrics, milestones, orders, readings, receipts, requests, services, spends, state,
-};
-use super::{status, sync, things, validators, wallets};
+use super::ring::Ring;
+use super::tls::{Tls, TlsError};
+use super::{events, listener as door, routes};
+use crate::clock::now_us;
+use crate::config::{Config, HttpConfig, HttpTls};
 use crate::exchange::Exchange;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Watched};
 use crate::roles::RoleParts;
 use crate::site::Site;
 use crate::spends::Spends;
 use crate::things::Things;
+use crate::tokens::Tokens;
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
+use axum::middleware::from_fn_with_state;
 use protocol::{Genesis, PublicKey};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// Why HTTP cannot be served.
 #[derive(Debug, Error)]
@@ -36,6 +40,9 @@ pub(crate) enum HttpError {
         /// What the system says.
         why: io::Error,
     },
+    /// HTTPS cannot be spoken.
+    #[error("HTTPS: {0}")]
+    Tls(#[from] TlsError),
     /// The listener cannot be used.
     #[error("HTTP stopped: {0}")]
     Serve(io::Error),
@@ -69,6 +76,18 @@ pub(crate) struct Parts {
     pub(crate) spends: Spends,
     /// Its metrics.
     pub(crate) metrics: Metrics,
+    /// How its HTTP interface is configured,
+    pub(crate) http: HttpConfig,
+    /// where certificate and key of HTTPS are, if it is spoken,
+    pub(crate) tls: Option<HttpTls>,
+    /// and where its tokens are kept.
+    pub(crate) tokens_file: PathBuf,
+    /// The whole configuration, for people.
+    pub(crate) settings: serde_json::Value,
+    /// Bytes that unconfirmed readings may take.
+    pub(crate) cache_limit_bytes: u64,
+    /// What its metrics look at beside its parts.
+    pub(crate) watched: Watched,
     /// When it started.
     pub(crate) started: Instant,
     /// Set when it stops, so that endless answers end.
@@ -79,22 +98,42 @@ pub(crate) struct Parts {
 #[derive(Clone)]
 pub(crate) struct AppState(Arc<Shared>);
 
-/// The parts, and the source of events.
+/// The parts, and what they are watched and guarded by.
 struct Shared {
     parts: Parts,
-    told: events::Told,
+    gate: Gate,
+    ring: Ring,
+    watch: Watch,
+    listeners: Arc<Semaphore>,
 }
 
 impl AppState {
     /// Shares the parts.
     #[must_use]
     pub(crate) fn new(parts: Parts) -> Self {
-        Self(Arc::new(Shared { parts, told: events::Told::new() }))
+        let gate = Gate::new(&parts.http, Arc::new(Tokens::new(parts.tokens_file.clone())));
+        let listeners = Arc::new(Semaphore::new(usize::try_from(parts.http.listeners).unwrap_or(Semaphore::MAX_PERMITS)));
+        Self(Arc::new(Shared { gate, ring: Ring::new(now_us()), watch: Watch::default(), listeners, parts }))
     }
 
-    /// The source of events that the replica tells.
-    pub(super) fn told(&self) -> &events::Told {
-        &self.0.told
+    /// Who may ask.
+    pub(super) fn gate(&self) -> &Gate {
+        &self.0.gate
+    }
+
+    /// What listeners are told.
+    pub(super) fn ring(&self) -> &Ring {
+        &self.0.ring
+    }
+
+    /// How the node is at a glance.
+    pub(super) fn watch(&self) -> &Watch {
+        &self.0.watch
+    }
+
+    /// Places of listeners to events.
+    pub(super) fn listeners(&self) -> &Arc<Semaphore> {
+        &self.0.listeners
     }
 
     /// The site, or the problem that there is none.
@@ -112,51 +151,14 @@ impl Deref for AppState {
     }
 }
 
-/// Every route.
-fn router(state: AppState) -> Router {
-    Router::new()
-        .route("/api/v1/status", get(status::status))
-        .route("/api/v1/messages", get(messages::list))
-        .route("/api/v1/messages/{id}", get(messages::one))
-        .route("/api/v1/milestones", get(milestones::list))
-        .route("/api/v1/milestones/{height}", get(milestones::one))
-        .route("/api/v1/readings", get(readings::list))
-        .route("/api/v1/readings/{*reference}", get(readings::one))
-        .route("/api/v1/receipts/{*reference}", get(receipts::one))
-        .route("/api/v1/committee", get(committee::committee))
-        .route("/api/v1/head", get(head::head))
-        .route("/api/v1/state/{kind}/{key}", get(state::one))
-        // the name of a site may have several levels
-        .route("/api/v1/state/sites/{*site}", get(state::site))
-        .route("/api/v1/state/devices/{*device}", get(state::device))
-        .route("/api/v1/sync", post(sync::answer).layer(DefaultBodyLimit::max(sync::QUESTION_BYTES_MAX)))
-        .route("/api/v1/validators", get(validators::list))
-        .route("/api/v1/validators/{key}", get(validators::one))
-        .route("/api/v1/epoch", get(validators::epoch))
-        .route("/api/v1/wallets/{key}", get(wallets::one))
-        .route("/api/v1/wallets/{key}/stakes/{validator}", get(wallets::stake))
-        .route("/api/v1/orders", post(orders::post))
-        .route("/api/v1/spends", get(spends::list).post(spends::post))
-        .route("/api/v1/spends/{id}", get(spends::one))
-        .route("/api/v1/spends/{id}/certificate", get(spends::certificate))
-        .route("/api/v1/services", get(services::list))
-        .route("/api/v1/services/{id}", get(services::one))
-        .route("/api/v1/purchases/{id}", get(services::purchase))
-        .route("/api/v1/parameters", get(coins::parameters))
-        .route("/api/v1/coins", get(coins::coins))
-        .route("/api/v1/devices", get(devices::list))
-        .route("/api/v1/devices/{*device}", get(devices::one))
-        .route("/api/v1/sites/{*site}", get(devices::site))
-        .route("/api/v1/device-keys/{key}", get(devices::key))
-        .route("/api/v1/things", get(things::list))
-        .route("/api/v1/things/{*device}", get(things::one).put(things::put).layer(DefaultBodyLimit::max(edge::thing::THING_BYTES_MAX)))
-        .route("/.well-known/wot", get(things::well_known))
-        .route("/api/v1/requests", get(requests::list))
-        .route("/api/v1/events", get(events::events))
-        .route("/metrics", get(metrics::metrics))
-        .route("/healthz", get(status::healthz))
-        .fallback(|| async { Problem::not_found("no such path: the API is under /api/v1, with /metrics and /healthz beside it") })
+/// Routes, with what stands before and behind all of them.
+pub(super) fn finished(routes: Router<AppState>, state: AppState) -> Router {
+    routes
+        .fallback(|| async {
+            Problem::not_found("no such path: the API is under /api/v1 (/api lists it), with /metrics and /healthz beside it")
+        })
         .method_not_allowed_fallback(|| async { Problem::method() })
+        .layer(from_fn_with_state(state.clone(), access::outer))
         .with_state(state)
 }
 
@@ -168,27 +170,79 @@ pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener, HttpError> {
     TcpListener::bind(address).map_err(|why| HttpError::Bind { address, why })
 }
 
+fn connections(config: &HttpConfig) -> usize {
+    usize::try_from(config.connections).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
+}
+
+/// Serves a process that has no ledger node, with the same tokens, limits and HTTPS, until `stop` is set and the requests under
+/// way are answered.
+///
+/// # Errors
+/// [`HttpError`] if the listener cannot be used, or the certificate.
+pub(crate) async fn serve_parts(
+    listener: TcpListener,
+    routes: Router,
+    config: &Config,
+    stop: watch::Receiver<bool>,
+) -> Result<(), HttpError> {
+    listener.set_nonblocking(true).map_err(HttpError::Serve)?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(HttpError::Serve)?;
+    let tls = config.http_tls().map(Tls::new).transpose()?;
+    let gate = Arc::new(Gate::new(&config.http, Arc::new(Tokens::new(config.tokens_file()))));
+    let guarded = routes.layer(from_fn_with_state(gate, access::require_read));
+    door::serve(listener, guarded, tls, connections(&config.http), stop).await;
+    Ok(())
+}
+
 /// Serves until `state.stop` is set and the requests under way are answered.
 ///
 /// # Errors
-/// [`HttpError::Serve`] if the listener cannot be used.
+/// [`HttpError`] if the listener cannot be used, or the certificate.
 pub(crate) async fn serve(listener: TcpListener, state: AppState) -> Result<(), HttpError> {
     listener.set_nonblocking(true).map_err(HttpError::Serve)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(HttpError::Serve)?;
-    let pump = tokio::spawn(events::pump(state.clone()));
-    let mut stop = state.stop.clone();
-    let stopped = async move {
-        let _ = stop.wait_for(|stop| *stop).await;
-    };
-    let served = axum::serve(listener, router(state)).with_graceful_shutdown(stopped).await;
-    pump.abort();
-    served.map_err(HttpError::Serve)
+    let tls = state.tls.clone().map(Tls::new).transpose()?;
+    let connections = connections(&state.http);
+    let helpers = [tokio::spawn(events::pump(state.clone())), tokio::spawn(overview::watch(state.clone()))];
+    let stop = state.stop.clone();
+    door::serve(listener, routes::all(state), tls, connections, stop).await;
+    helpers.iter().for_each(tokio::task::JoinHandle::abort);
+    Ok(())
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::config::Open;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    async fn asked(address: SocketAddr, path: &str) -> String {
+        let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+        let text = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        client.write_all(text.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn parts_without_a_ledger_node_ask_for_a_token_too() {
+        for (open, status) in [(Open::None, "401"), (Open::Loopback, "200")] {
+            let mut config = Config::default();
+            config.http.open = open;
+            let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            let address = listener.local_addr().unwrap();
+            let routes = Router::new().route("/healthz", get(|| async { "ok" })).route("/metrics", get(|| async { "figures" }));
+            let (stop, stopped) = watch::channel(false);
+            let served = tokio::spawn(async move { serve_parts(listener, routes, &config, stopped).await });
+            assert!(asked(address, "/healthz").await.ends_with("ok"));
+            assert!(asked(address, "/metrics").await.starts_with(&format!("HTTP/1.1 {status}")), "{open:?}");
+            stop.send_replace(true);
+            served.await.unwrap().unwrap();
+        }
+    }
 
     #[test]
     fn a_taken_port_is_named() {

@@ -2,7 +2,7 @@
 //! them now.
 
 use super::AppState;
-use super::listing::{Listing, ListingQuery};
+use super::listing::{Listing, ListingQuery, cursor};
 use super::problem::Problem;
 use crate::asking::each;
 use axum::Json;
@@ -11,15 +11,19 @@ use ledger::{Purchase, Service};
 use protocol::{Id, ServiceKind, Silence};
 use serde_json::{Value, json};
 
-/// `GET /api/v1/services?provider=KEY&limit=N`: the newest first.
+/// `GET /api/v1/services?provider=KEY`: the newest first.
 pub(super) async fn list(State(state): State<AppState>, query: ListingQuery) -> Result<Json<Value>, Problem> {
     let listing = Listing::of(query)?;
     let (provider, limit) = (listing.provider()?, listing.limit()?);
-    let ids = state.spends.services(provider, limit).await.map_err(|why| Problem::internal(why.to_string()))?;
-    let found = each(state.ledger.clone(), ids, |ledger, id| async move { Some((id, ledger.service(id).await?)) }).await;
+    let before = listing.cursor::<1>()?.map(|[seen]| seen.cast_signed());
+    let ids = state.spends.services(provider, before, limit).await.map_err(|why| Problem::internal(why.to_string()))?;
+    let full = ids.len() as u64 >= u64::from(limit);
+    let next = ids.last().filter(|_| full).map(|(seen, _)| cursor([*seen]));
+    let ids = ids.into_iter().map(|(_, id)| id).collect();
+    let found = each(state.ledger.clone(), ids, |ledger, id: Id| async move { Some((id, ledger.service(id).await?)) }).await;
     // an order that was refused made none
     let services: Vec<Value> = found.into_iter().flatten().map(|(id, service)| service_json(id, &service)).collect();
-    Ok(Json(json!({ "services": services })))
+    Ok(Json(json!({ "services": services, "next": next })))
 }
 
 /// `GET /api/v1/services/{id}`.

@@ -4,9 +4,10 @@
 //! alone. Amounts are in sub-units. The rules are those of `docs/spec/wallet.md`.
 
 use super::AppState;
-use super::listing::{Listing, ListingQuery};
-use super::orders::{not_issued, unhex};
+use super::listing::{LOOKED_AT_MAX, Listing, ListingQuery, cursor};
+use super::orders::not_issued;
 use super::problem::Problem;
+use crate::hex::{hex, unhex};
 use crate::spends::{Known, LIST_MAX, height_of};
 use axum::Json;
 use axum::body::Bytes;
@@ -35,7 +36,7 @@ struct Posted {
 /// `POST /api/v1/spends`: `{"requests": ["hexadecimal", …]}`, or the hexadecimal alone, one request a line. The answer has one
 /// entry for each, in their order, once those that are carried are durable here.
 pub(super) async fn post(State(state): State<AppState>, body: Result<Bytes, BytesRejection>) -> Result<(StatusCode, Json<Value>), Problem> {
-    let body = body.map_err(|e| Problem::bad_request(format!("the body cannot be read: {e}")))?;
+    let body = body.map_err(|e| Problem::body(&e))?;
     let requests = requests_in(&body)?;
     let ids: Vec<Id> = requests.iter().map(Request::id).collect();
     state.spends.begin(ids.iter().copied());
@@ -109,12 +110,26 @@ pub(super) async fn certificate(State(state): State<AppState>, Path(id): Path<St
     }
 }
 
-/// `GET /api/v1/spends?wallet=KEY&limit=N`: the newest first.
+/// `GET /api/v1/spends?wallet=KEY&status=WORD`: the newest first.
 pub(super) async fn list(State(state): State<AppState>, query: ListingQuery) -> Result<Json<Value>, Problem> {
     let listing = Listing::of(query)?;
-    let (wallet, limit) = (listing.wallet()?, listing.limit()?);
-    let found = state.spends.newest(wallet, limit).await.map_err(|why| Problem::internal(why.to_string()))?;
-    Ok(Json(json!({ "spends": found.iter().map(known_json).collect::<Vec<_>>() })))
+    let (wallet, limit) = (listing.wallet()?, listing.limit()? as usize);
+    let mut before = listing.cursor::<2>()?.map(|[number, seen]| (number.cast_signed(), seen.cast_signed()));
+    let status = listing.status()?;
+    let wanted = |known: &Known| status.is_none_or(|status| status == known.status().name());
+    let (mut spends, mut looked_at) = (Vec::new(), 0_usize);
+    let next = loop {
+        let room = u32::try_from(limit.saturating_sub(spends.len())).unwrap_or(LIST_MAX);
+        let (found, next) = state.spends.newest(wallet, before, room).await.map_err(|why| Problem::internal(why.to_string()))?;
+        looked_at = looked_at.saturating_add(found.len());
+        spends.extend(found.iter().filter(|&known| wanted(known)).map(known_json));
+        if next.is_none() || spends.len() >= limit || looked_at >= LOOKED_AT_MAX {
+            break next;
+        }
+        before = next;
+    };
+    let next = next.map(|(number, seen)| cursor([number.cast_unsigned(), seen.cast_unsigned()]));
+    Ok(Json(json!({ "spends": spends, "next": next })))
 }
 
 async fn find(state: &AppState, id: Id) -> Result<Option<Known>, Problem> {
@@ -221,10 +236,6 @@ fn rejection_json(rejection: &Rejection) -> Value {
         "at_ms": rejection.at_ms,
         "rejection": hex(&rejection.encode()),
     })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

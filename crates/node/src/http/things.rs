@@ -6,6 +6,7 @@
 use super::AppState;
 use super::devices::{device_in, registered};
 use super::problem::Problem;
+use crate::config::Open;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
@@ -117,20 +118,30 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> +
 /// `GET /.well-known/wot`.
 pub(super) async fn well_known(State(state): State<AppState>, headers: HeaderMap) -> impl IntoResponse {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-    let body = directory(&state.name, &state.key.to_string(), host).to_string();
+    let base = format!("{}://{host}/", if state.tls.is_some() { "https" } else { "http" });
+    let body = directory(&state.name, &state.key.to_string(), &base, state.http.open).to_string();
     ([(header::CONTENT_TYPE, TD_JSON)], body)
 }
 
-/// The Thing Description of this directory, reached at `host`.
-fn directory(name: &str, key: &str, host: &str) -> Value {
+/// The Thing Description of this directory, reached at `base`.
+fn directory(name: &str, key: &str, base: &str, open: Open) -> Value {
+    let security = match open {
+        Open::None => "token_sc",
+        // programs of the node's machine need no token
+        Open::Loopback => "either_sc",
+    };
     json!({
         "@context": ["https://www.w3.org/2022/wot/td/v1.1", "https://www.w3.org/2022/wot/discovery"],
         "@type": "ThingDirectory",
         "id": format!("urn:wattle:node:{key}"),
         "title": format!("Thing Descriptions at {name}"),
-        "base": format!("http://{host}/"),
-        "securityDefinitions": { "nosec_sc": { "scheme": "nosec" } },
-        "security": "nosec_sc",
+        "base": base,
+        "securityDefinitions": {
+            "nosec_sc": { "scheme": "nosec" },
+            "token_sc": { "scheme": "bearer", "in": "header", "format": "opaque" },
+            "either_sc": { "scheme": "combo", "oneOf": ["nosec_sc", "token_sc"] },
+        },
+        "security": security,
         "properties": {
             "things": {
                 "description": "The descriptions of registered devices that are here",
@@ -165,12 +176,12 @@ mod tests {
 
     #[test]
     fn the_directory_describes_itself_by_its_own_rules() {
-        let own = directory("node1", &"ab".repeat(32), "10.0.0.1:8080");
+        let own = directory("node1", &"ab".repeat(32), "https://10.0.0.1:8080/", Open::None);
         let thing = check(own.to_string().as_bytes()).unwrap();
         assert_eq!((thing.title.as_str(), thing.affordances), ("Thing Descriptions at node1", [1, 2, 0]));
         // whatever a client says it is called
-        let odd = directory("node1", "k", "a\"b\\");
-        assert_eq!(odd["base"], "http://a\"b\\/");
+        let odd = directory("node1", "k", "http://a\"b\\/", Open::Loopback);
+        assert_eq!((&own["security"], &odd["security"]), (&json!("token_sc"), &json!("either_sc")));
         assert!(check(odd.to_string().as_bytes()).is_ok());
     }
 }
