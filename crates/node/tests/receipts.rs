@@ -1,4 +1,4 @@
-//! Two verifiers that share no code, this library and `examples/verify-receipt/verify.py`, and one verdict.
+//! Three verifiers that share no code, this library, `examples/verify-receipt/verify.py` and the console's in JavaScript, and one verdict.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation, missing_docs)]
 
 mod support;
@@ -6,14 +6,14 @@ mod support;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
-use support::{Net, installed, run, table, verify};
+use support::{Net, get, installed, run, table, verify};
 
 const READINGS: u64 = 60;
 /// Bit flips in one receipt: every byte at a distance, another bit each time.
 const FLIP_STEP: usize = 7;
 
 #[test]
-fn both_verifiers_agree_on_good_and_damaged_receipts() {
+fn all_verifiers_agree_on_good_and_damaged_receipts() {
     let net = Net::running(4);
     let file = net.dir.path().join("table.csv");
     let names = table(&file, READINGS);
@@ -35,34 +35,49 @@ fn both_verifiers_agree_on_good_and_damaged_receipts() {
     std::fs::write(&spoilt_file, cases.last().unwrap()).unwrap();
     run(&["verify", spoilt_file.to_str().unwrap(), "--genesis", net.genesis_file().to_str().unwrap()]).refused(1, &["receipt refused"]);
 
-    let Some(said) = stranger(&net, &cases) else { return };
-    assert_eq!(said.len(), cases.len(), "one line for each receipt");
-    for (text, said) in cases.iter().zip(&said) {
-        let ours = verify(text, &genesis);
-        assert_eq!(ours.is_ok(), said == "ok", "we say {ours:?}, verify.py says {said:?} of\n{text}");
+    for (name, said) in strangers(&net, &cases) {
+        assert_eq!(said.len(), cases.len(), "{name}: one line for each receipt");
+        for (text, said) in cases.iter().zip(&said) {
+            let ours = verify(text, &genesis);
+            assert_eq!(ours.is_ok(), said == "ok", "we say {ours:?}, {name} says {said:?} of\n{text}");
+        }
+        let accepted = said.iter().filter(|s| *s == "ok").count();
+        assert_eq!(accepted as u64, READINGS, "{name}");
     }
-    let accepted = said.iter().filter(|s| *s == "ok").count();
-    assert_eq!(accepted as u64, READINGS);
 }
 
-/// What verify.py says of each; `None` if it cannot run here.
-fn stranger(net: &Net, cases: &[String]) -> Option<Vec<String>> {
-    let Some(python) = installed("python3") else {
-        eprintln!("not compared: python3 is not installed here");
-        return None;
-    };
-    if !Command::new(&python).args(["-c", "import cryptography"]).output().unwrap().status.success() {
-        eprintln!("not compared: python3 has no package cryptography here");
-        return None;
-    }
+#[test]
+fn a_node_gives_the_genesis_that_receipts_are_checked_against() {
+    let net = Net::running(1);
+    let (status, text) = get(&net.http(1), "/api/v1/genesis").expect("an answer");
+    assert_eq!(status, 200, "{text}");
+    assert_eq!(protocol::Genesis::from_json(&text).unwrap(), net.genesis());
+}
+
+/// What each other verifier that can run here says of each case.
+fn strangers(net: &Net, cases: &[String]) -> Vec<(&'static str, Vec<String>)> {
     let lines: Vec<String> = cases.iter().map(|text| json!({ "receipt": text }).to_string()).collect();
     let batch = net.dir.path().join("batch.jsonl");
     std::fs::write(&batch, lines.join("\n") + "\n").unwrap();
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/verify-receipt/verify.py");
-    let output = Command::new(python).arg(program).arg("--batch").arg(&batch).arg("--genesis").arg(net.genesis_file()).output().unwrap();
-    let said: Vec<String> = String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
-    assert!(!said.is_empty(), "verify.py said nothing: {}", String::from_utf8_lossy(&output.stderr));
-    Some(said)
+    // a program, what shows that it can do its part, and the verifier
+    let others = [
+        ("python3", ["-c", "import cryptography"], "examples/verify-receipt/verify.py"),
+        ("node", ["-e", "process.exit(Number(process.versions.node.split('.')[0]) < 20)"], "console/tests/batch.js"),
+    ];
+    let mut said = Vec::new();
+    for (program, try_it, verifier) in others {
+        let able = |path: &Path| Command::new(path).args(try_it).output().unwrap().status.success();
+        let Some(path) = installed(program).filter(|path| able(path)) else {
+            eprintln!("not compared with {verifier}: {program} is not installed here, or too old, or lacks a package");
+            continue;
+        };
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(verifier);
+        let output = Command::new(path).arg(file).arg("--batch").arg(&batch).arg("--genesis").arg(net.genesis_file()).output().unwrap();
+        let lines: Vec<String> = String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
+        assert!(!lines.is_empty(), "{verifier} said nothing: {}", String::from_utf8_lossy(&output.stderr));
+        said.push((verifier, lines));
+    }
+    said
 }
 
 /// Receipts with one thing wrong.
