@@ -1,10 +1,11 @@
 //! What may be typed, and which file does it.
 
 use super::{Exit, Failure, check, init, light, messages, milestones, output, readings, receipt, replay, status, up, user, verify};
-use super::{device, pipeline, request, requests, service, stake, validator, validators, wallet};
-use crate::{bench, demo};
+use super::{backup, completions, device, doctor, pipeline, request, requests, service, stake, token, top, validator, validators, wallet};
+use crate::{bench, capacity, demo, simulate};
 use clap::error::ErrorKind;
 use clap::{ArgAction, Parser, Subcommand};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 const AFTER_HELP: &str = "\
@@ -33,6 +34,14 @@ pub(crate) struct Arguments {
     /// Tell more on stderr; twice for still more. RUST_LOG, if set, decides instead
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
+    /// Show nodes the token in the first line of this file; without it that of the environment variable WATTLE_TOKEN
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Authorities that may vouch for a node at https://, PEM; a certificate that vouches for itself does, too. Without it those
+    /// in the file that the environment variable WATTLE_CA names, else the system's
+    // `wattle replay` has a --ca of its own, for brokers: the names, and the types, must stay the same
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -85,12 +94,30 @@ pub(crate) enum Command {
     Service(service::Arguments),
     /// Check pipelines of the fog, and try them on recorded data
     Pipeline(pipeline::Arguments),
+    /// Tokens for a node's HTTP interface
+    Token(token::Arguments),
     /// The file of users that the site's broker knows
     User(user::Arguments),
     /// Verify everything on disk, like fsck
     Check(check::Arguments),
+    /// Whether a node can run well here, and what to do if not
+    Doctor(doctor::Arguments),
+    /// A node at a glance, drawn anew each second
+    Top(top::Arguments),
+    /// Save all that a node is into one file
+    Backup(backup::Backup),
+    /// Make a node of such a file again
+    Restore(backup::Restore),
+    /// What a shell needs to complete this command line
+    Completions(completions::Completions),
+    /// Write manual pages
+    Man(completions::Manual),
     /// Measure this machine
     Bench(bench::Arguments),
+    /// How many devices and hubs this machine can serve
+    Capacity(capacity::Arguments),
+    /// Reproduce the papers' evaluations from models, and extrapolate
+    Sim(simulate::Arguments),
 }
 
 /// Reads the command line. An error is said in one line; the code to exit with comes back.
@@ -145,9 +172,18 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
         Command::Request(arguments) => request::run(arguments),
         Command::Service(arguments) => service::run(arguments),
         Command::Pipeline(arguments) => pipeline::run(arguments),
+        Command::Token(arguments) => token::run(arguments),
         Command::User(arguments) => user::run(arguments),
         Command::Check(arguments) => check::run(arguments),
+        Command::Doctor(arguments) => doctor::run(arguments),
+        Command::Top(arguments) => top::run(arguments),
+        Command::Backup(arguments) => backup::backup(arguments),
+        Command::Restore(arguments) => backup::restore(arguments),
+        Command::Completions(arguments) => completions::completions(arguments),
+        Command::Man(arguments) => completions::manual(arguments),
         Command::Bench(arguments) => bench::run(arguments),
+        Command::Capacity(arguments) => capacity::run(arguments),
+        Command::Sim(arguments) => simulate::run(arguments),
     }
 }
 
@@ -159,5 +195,18 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn authorities_can_be_named_anywhere() {
+        let ca = |line: &[&str]| Arguments::try_parse_from(line).ok().and_then(|arguments| arguments.ca);
+        let file = Some(PathBuf::from("ca.pem"));
+        assert_eq!(ca(&["wattle", "--ca", "ca.pem", "status"]), file);
+        assert_eq!(ca(&["wattle", "status", "--ca", "ca.pem"]), file);
+        assert_eq!(ca(&["wattle", "wallet", "list", "--ca", "ca.pem"]), file);
+        assert_eq!(ca(&["wattle", "status"]), None);
+        // that of brokers
+        let replay = |line: &[&str]| Arguments::try_parse_from(line).is_ok();
+        assert!(replay(&["wattle", "replay", "t.csv", "--ca", "ca.pem"]) && replay(&["wattle", "--ca", "ca.pem", "replay", "t.csv"]));
     }
 }

@@ -15,7 +15,7 @@
 mod index;
 
 use super::output::{note, print, print_json, thousands};
-use super::{Exit, Failure, verify};
+use super::{Exit, Failure, progress, verify};
 use crate::config::Config;
 use crate::fog;
 use crate::lock::DirLock;
@@ -82,8 +82,29 @@ struct Place {
 /// # Errors
 /// [`Failure`]: refused (1) if anything is damaged, usage (2) if the directory is none or is in use.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let busy = progress::busy("checking");
+    let (report, data) = examine(arguments)?;
+    drop(busy);
+    show(&report, &data, arguments.json)?;
+    match report.damages.len() {
+        0 => Ok(()),
+        n => Err(Failure::new(Exit::Refused, format!("{n} damages found"), data.display(), "see the list above")),
+    }
+}
+
+/// What is damaged in a node's directory.
+///
+/// # Errors
+/// [`Failure`] (usage) if the directory is none or is in use.
+pub(crate) fn damages(dir: &Path) -> Result<Vec<Damage>, Failure> {
+    let (report, _) = examine(&Arguments { dir: dir.to_path_buf(), genesis: None, json: false })?;
+    Ok(report.damages)
+}
+
+/// Looks at everything; gives the data directory, too.
+fn examine(arguments: &Arguments) -> Result<(Report, PathBuf), Failure> {
     if let Some(data) = parts_only(&arguments.dir)? {
-        return check_parts(&data, arguments.json);
+        return Ok((check_parts(&data)?, data));
     }
     let place = place(arguments)?;
     let genesis = verify::load_genesis(&place.genesis)?;
@@ -100,11 +121,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(index) = index {
         conclude_index(index, &place.data.join("index.sqlite"), &mut report);
     }
-    show(&report, &place.data, arguments.json)?;
-    match report.damages.len() {
-        0 => Ok(()),
-        n => Err(Failure::new(Exit::Refused, format!("{n} damages found"), place.data.display(), "see the list above")),
-    }
+    Ok((report, place.data))
 }
 
 /// The data directory of a process that runs parts of a site and no ledger node.
@@ -118,7 +135,7 @@ fn parts_only(dir: &Path) -> Result<Option<PathBuf>, Failure> {
 }
 
 /// Checks what parts of a site keep that are processes of their own.
-fn check_parts(data: &Path, json: bool) -> Result<(), Failure> {
+fn check_parts(data: &Path) -> Result<Report, Failure> {
     let _lock = DirLock::take(data).map_err(|e| Failure::said(Exit::Usage, e))?;
     let mut report = Report::default();
     check_fog(data, &mut report);
@@ -127,11 +144,7 @@ fn check_parts(data: &Path, json: bool) -> Result<(), Failure> {
             check_log(&log, &LOG_COUNTS, &mut report);
         }
     }
-    show(&report, data, json)?;
-    match report.damages.len() {
-        0 => Ok(()),
-        n => Err(Failure::new(Exit::Refused, format!("{n} damages found"), data.display(), "see the list above")),
-    }
+    Ok(report)
 }
 
 fn place(arguments: &Arguments) -> Result<Place, Failure> {

@@ -53,6 +53,11 @@ impl Failure {
         Self { exit, line }
     }
 
+    /// An answer of a node that is not what it should be.
+    pub(crate) fn answer(why: impl Display) -> Self {
+        Self::new(Exit::Refused, why, "the node's answer", "check that the node runs this version of wattle")
+    }
+
     /// A file that cannot be read or written.
     pub(crate) fn file(path: &std::path::Path, error: &std::io::Error, todo: impl Display) -> Self {
         Self::new(Exit::Usage, error, path.display(), todo)

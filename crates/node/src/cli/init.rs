@@ -284,7 +284,8 @@ fn toml(plan: &Plan, genesis: &Genesis, index: usize) -> String {
         let name = validator.name.as_str();
         let _ = writeln!(text, "{name} = {{ key = \"{}\", address = \"127.0.0.1:{}\" }}", validator.key, ports.ledger);
     }
-    let _ = write!(text, "\n[http]\nlisten = \"127.0.0.1:{}\"\n", ports.http);
+    let _ =
+        write!(text, "\n[http]\nlisten = \"127.0.0.1:{}\"\n# programs on this machine need no token\nopen = \"loopback\"\n", ports.http);
     if index == 0 {
         let broker = match &plan.broker {
             BrokerPlan::Embedded(port) => format!("embedded = \"127.0.0.1:{port}\""),

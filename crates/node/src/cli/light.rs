@@ -78,7 +78,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 /// # Errors
 /// [`ClientError`] if one is no address of a node.
 fn clients(nodes: &[String]) -> Result<Vec<NodeClient>, ClientError> {
-    nodes.iter().map(|node| NodeClient::new(node)).collect()
+    // a token is for one node: it is not shown to several
+    let single = nodes.len() == 1;
+    nodes.iter().map(|node| if single { NodeClient::new(node) } else { NodeClient::nameless(node) }).collect()
 }
 
 /// This machine's clock, in milliseconds since 1970.

@@ -1,8 +1,9 @@
 //! `wattle messages`: the newest messages of the DAG.
 
 use super::Failure;
-use super::client::{DEFAULT_NODE, NodeClient, escape};
-use super::output::{print, print_json, short, table, time_ms};
+use super::client::escape;
+use super::output::{short, table, time_ms};
+use super::watch::Look;
 use super::wire::{Message, Messages};
 
 /// `wattle messages`.
@@ -17,12 +18,8 @@ pub(crate) struct Arguments {
     /// How many, newest first
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
-    /// The node to ask
-    #[arg(long, value_name = "URL", default_value = DEFAULT_NODE)]
-    node: String,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    look: Look,
 }
 
 /// Asks and prints.
@@ -30,20 +27,15 @@ pub(crate) struct Arguments {
 /// # Errors
 /// [`Failure`] if the node cannot be asked or knows no such message.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let node = NodeClient::new(&arguments.node)?;
-    let path = match &arguments.id {
-        Some(id) => format!("/api/v1/messages/{}", escape(id)),
-        None => format!("/api/v1/messages?limit={}", arguments.limit),
-    };
-    if arguments.json {
-        return print_json(&node.json::<serde_json::Value>(&path)?);
+    match &arguments.id {
+        Some(id) => arguments.look.at(&format!("/api/v1/messages/{}", escape(id)), |message: &Message| text(std::slice::from_ref(message))),
+        None => arguments.look.at(&format!("/api/v1/messages?limit={}", arguments.limit), |all: &Messages| text(&all.messages)),
     }
-    let messages = match &arguments.id {
-        Some(_) => vec![node.json::<Message>(&path)?],
-        None => node.json::<Messages>(&path)?.messages,
-    };
+}
+
+fn text(messages: &[Message]) -> String {
     let rows = messages.iter().map(row).collect();
-    print(&table(&["message", "issuer", "sequence", "issued", "parents", "body", "readings", "votes", "bytes", "standing"], rows))
+    table(&["message", "issuer", "sequence", "issued", "parents", "body", "readings", "votes", "bytes", "standing"], rows)
 }
 
 fn row(message: &Message) -> Vec<String> {

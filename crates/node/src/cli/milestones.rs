@@ -1,8 +1,8 @@
 //! `wattle milestones`: the newest milestones.
 
 use super::Failure;
-use super::client::{DEFAULT_NODE, NodeClient};
-use super::output::{print, print_json, short, table, time_ms};
+use super::output::{short, table, time_ms};
+use super::watch::Look;
 use super::wire::{Milestone, Milestones};
 
 /// `wattle milestones`.
@@ -17,12 +17,8 @@ pub(crate) struct Arguments {
     /// How many, newest first
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
-    /// The node to ask
-    #[arg(long, value_name = "URL", default_value = DEFAULT_NODE)]
-    node: String,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    look: Look,
 }
 
 /// Asks and prints.
@@ -30,20 +26,19 @@ pub(crate) struct Arguments {
 /// # Errors
 /// [`Failure`] if the node cannot be asked or has no such milestone.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let node = NodeClient::new(&arguments.node)?;
-    let path = match arguments.height {
-        Some(height) => format!("/api/v1/milestones/{height}?bodies={}", arguments.json),
-        None => format!("/api/v1/milestones?limit={}", arguments.limit),
-    };
-    if arguments.json {
-        return print_json(&node.json::<serde_json::Value>(&path)?);
+    let Arguments { height, limit, look } = arguments;
+    match height {
+        Some(height) => {
+            let path = format!("/api/v1/milestones/{height}?bodies={}", look.json);
+            look.at(&path, |milestone: &Milestone| text(std::slice::from_ref(milestone)))
+        }
+        None => look.at(&format!("/api/v1/milestones?limit={limit}"), |all: &Milestones| text(&all.milestones)),
     }
-    let milestones = match arguments.height {
-        Some(_) => vec![node.json::<Milestone>(&path)?],
-        None => node.json::<Milestones>(&path)?.milestones,
-    };
+}
+
+fn text(milestones: &[Milestone]) -> String {
     let rows = milestones.iter().map(row).collect();
-    print(&table(&["height", "time", "epoch", "messages", "void", "tips", "digest", "state before"], rows))
+    table(&["height", "time", "epoch", "messages", "void", "tips", "digest", "state before"], rows)
 }
 
 fn row(milestone: &Milestone) -> Vec<String> {

@@ -2,9 +2,13 @@
 
 pub(crate) mod amount;
 mod arguments;
+pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod client;
+pub(crate) mod colour;
+pub(crate) mod completions;
 pub(crate) mod device;
+pub(crate) mod doctor;
 pub(crate) mod failure;
 pub(crate) mod faults;
 pub(crate) mod init;
@@ -17,6 +21,7 @@ pub(crate) mod milestones;
 pub(crate) mod ordering;
 pub(crate) mod output;
 pub(crate) mod pipeline;
+pub(crate) mod progress;
 pub(crate) mod quantity;
 pub(crate) mod readings;
 pub(crate) mod receipt;
@@ -30,12 +35,16 @@ pub(crate) mod spending;
 pub(crate) mod stake;
 pub(crate) mod status;
 pub(crate) mod terminal;
+pub(crate) mod token;
+pub(crate) mod top;
+pub(crate) mod trust;
 pub(crate) mod up;
 pub(crate) mod user;
 pub(crate) mod validator;
 pub(crate) mod validators;
 pub(crate) mod verify;
 pub(crate) mod wallet;
+pub(crate) mod watch;
 pub(crate) mod wire;
 
 pub(crate) use arguments::{Command, parse, run};

@@ -11,6 +11,7 @@ use super::output::{print, print_json, thousands};
 use super::signing::WalletKey;
 use super::wire::{Accepted, Carried, Epoch, Validators, Wallet};
 use super::{Exit, Failure, quantity};
+use crate::hex::hex;
 use protocol::order::next_state;
 use protocol::{Action, Encode as _, Id, NetworkId, Order, PublicKey, SecretKey};
 use serde_json::{Value, json};
@@ -191,7 +192,7 @@ pub(crate) fn validator(node: &NodeClient, text: &str) -> Result<(PublicKey, Str
 /// # Errors
 /// [`Failure`] if it is not what it should be.
 pub(crate) fn parsed<T: std::str::FromStr<Err = protocol::DecodeError>>(text: &str) -> Result<T, Failure> {
-    text.parse().map_err(|why| Failure::new(Exit::Refused, why, "the node's answer", "check that the node runs this version of wattle"))
+    text.parse().map_err(Failure::answer)
 }
 
 /// An answer of a node.
@@ -199,11 +200,5 @@ pub(crate) fn parsed<T: std::str::FromStr<Err = protocol::DecodeError>>(text: &s
 /// # Errors
 /// [`Failure`] if it is not of this type.
 pub(crate) fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Failure> {
-    serde_json::from_str(text)
-        .map_err(|why| Failure::new(Exit::Refused, why, "the node's answer", "check that the node runs this version of wattle"))
-}
-
-/// Bytes as lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    serde_json::from_str(text).map_err(Failure::answer)
 }

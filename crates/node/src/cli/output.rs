@@ -1,7 +1,8 @@
 //! Results on stdout, everything else on stderr.
 
+use super::colour::{self, Tone};
 use super::{Exit, Failure};
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
 use serde::Serialize;
 use std::io::{ErrorKind, Write};
 
@@ -13,12 +14,19 @@ const ID_DIGITS_SHOWN: usize = 12;
 /// # Errors
 /// [`Failure`] if stdout cannot be written for another reason.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    write(&format!("{text}\n")).map(drop)
+}
+
+/// Writes to stdout as it is, and says whether anybody reads on.
+///
+/// # Errors
+/// [`Failure`] if stdout cannot be written for another reason than that.
+pub(crate) fn write(text: &str) -> Result<bool, Failure> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Fault, error, "standard output", "check where it is redirected to"))
-        }
-        _ => Ok(()),
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::new(Exit::Fault, error, "standard output", "check where it is redirected to")),
     }
 }
 
@@ -38,15 +46,27 @@ pub(crate) fn note(text: &str) {
     let _ = err.write_all(text.as_bytes()).and_then(|()| err.write_all(b"\n"));
 }
 
-/// A table as text.
+/// A table as text. On a terminal, words such as `confirmed` and `refused` have colours.
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
+    let colours = colour::on();
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(header.to_vec());
     for row in rows {
-        table.add_row(row);
+        table.add_row(row.into_iter().map(|text| cell(text, colours)).collect::<Vec<_>>());
     }
     table.trim_fmt()
+}
+
+fn cell(text: String, colours: bool) -> Cell {
+    let tone = colour::tone(&text).filter(|_| colours);
+    let cell = Cell::new_owned(text);
+    match tone {
+        Some(Tone::Good) => cell.fg(Color::Green),
+        Some(Tone::Warning) => cell.fg(Color::Yellow),
+        Some(Tone::Bad) => cell.fg(Color::Red),
+        None => cell,
+    }
 }
 
 /// A time in microseconds since 1970 as RFC 3339.

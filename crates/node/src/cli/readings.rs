@@ -1,8 +1,9 @@
 //! `wattle readings`: the newest readings that a node's site anchored.
 
 use super::Failure;
-use super::client::{DEFAULT_NODE, NodeClient, escape};
-use super::output::{print, print_json, short, table, time_us};
+use super::client::escape;
+use super::output::{short, table, time_us};
+use super::watch::Look;
 use super::wire::{Reading, Readings};
 
 /// `wattle readings`.
@@ -20,12 +21,8 @@ pub(crate) struct Arguments {
     /// How many, newest first
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
-    /// The node to ask
-    #[arg(long, value_name = "URL", default_value = DEFAULT_NODE)]
-    node: String,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    look: Look,
 }
 
 /// Asks and prints.
@@ -33,21 +30,21 @@ pub(crate) struct Arguments {
 /// # Errors
 /// [`Failure`] if the node cannot be asked or has no such reading.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let node = NodeClient::new(&arguments.node)?;
-    let topic = arguments.topic.as_deref().map(|t| format!("&topic={}", escape(t))).unwrap_or_default();
-    let path = match &arguments.reference {
-        Some(reference) => format!("/api/v1/readings/{}", escape(reference)),
-        None => format!("/api/v1/readings?limit={}{topic}", arguments.limit),
-    };
-    if arguments.json {
-        return print_json(&node.json::<serde_json::Value>(&path)?);
+    let Arguments { reference, topic, limit, look } = arguments;
+    match reference {
+        Some(reference) => {
+            look.at(&format!("/api/v1/readings/{}", escape(reference)), |reading: &Reading| text(std::slice::from_ref(reading)))
+        }
+        None => {
+            let topic = topic.as_deref().map(|t| format!("&topic={}", escape(t))).unwrap_or_default();
+            look.at(&format!("/api/v1/readings?limit={limit}{topic}"), |all: &Readings| text(&all.readings))
+        }
     }
-    let readings = match &arguments.reference {
-        Some(_) => vec![node.json::<Reading>(&path)?],
-        None => node.json::<Readings>(&path)?.readings,
-    };
+}
+
+fn text(readings: &[Reading]) -> String {
     let rows = readings.iter().map(row).collect();
-    print(&table(&["reading", "topic", "time", "value", "message", "standing"], rows))
+    table(&["reading", "topic", "time", "value", "message", "standing"], rows)
 }
 
 fn row(reading: &Reading) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use super::client::{ClientError, DEFAULT_NODE, NodeClient, escape};
 use super::output::{note, print};
-use super::{Exit, Failure, quantity};
+use super::{Failure, quantity};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -68,6 +68,5 @@ pub(crate) fn fetch(node: &NodeClient, reference: &str, wait: Duration) -> Resul
 /// # Errors
 /// [`Failure`] if the node sent something else.
 pub(crate) fn read(text: &str) -> Result<protocol::Receipt, Failure> {
-    protocol::Receipt::from_json(text)
-        .map_err(|e| Failure::new(Exit::Refused, e, "the node's answer", "check that the node runs this version of wattle"))
+    protocol::Receipt::from_json(text).map_err(Failure::answer)
 }

@@ -14,8 +14,8 @@ pub(crate) use rows::{RowError, Rows, Rules};
 
 use super::login::Login;
 use super::output::{note, print, print_json, thousands};
-use super::{Exit, Failure, quantity, runtime::runtime};
-use indicatif::{ProgressBar, ProgressStyle};
+use super::{Exit, Failure, progress, quantity, runtime::runtime};
+use indicatif::ProgressBar;
 use protocol::{Name, Reading};
 use serde_json::json;
 use std::fs::File;
@@ -150,9 +150,5 @@ fn report(outcome: &Outcome, arguments: &Arguments) -> Result<(), Failure> {
 
 /// A progress bar on stderr; it hides itself where nobody watches.
 pub(crate) fn progress_bar(total: u64) -> ProgressBar {
-    let bar = ProgressBar::new(total);
-    match ProgressStyle::with_template("{bar:40} {pos}/{len} acknowledged, {per_sec}, {eta} left") {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
+    progress::bar(total, "{bar:40} {pos}/{len} acknowledged, {per_sec}, {eta} left")
 }

@@ -9,7 +9,9 @@ use super::output::{print, print_json, short, table};
 use super::spending::carry;
 use super::spending::wire::{Operation, Spend, Spends};
 use super::wallet::local;
+use super::watch::{Look, View, Watch};
 use super::{Exit, Failure, verify};
+use crate::hex::unhex;
 use protocol::limits::REQUESTS_MAX;
 use protocol::{Decode as _, Id, Request};
 use std::path::PathBuf;
@@ -59,6 +61,8 @@ struct Show {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    watch: Watch,
 }
 
 /// `wattle request list`.
@@ -77,12 +81,8 @@ struct List {
     /// How many, newest first
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
-    /// The node to ask
-    #[arg(long, value_name = "URL", default_value = DEFAULT_NODE)]
-    node: String,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    look: Look,
 }
 
 /// `wattle request send`.
@@ -118,22 +118,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn show(arguments: &Show) -> Result<(), Failure> {
+    arguments.watch.show(|| look_at(arguments))
+}
+
+fn look_at(arguments: &Show) -> Result<View, Failure> {
     let text = NodeClient::new(&arguments.node)?.text(&format!("/api/v1/spends/{}", arguments.id))?;
-    match arguments.json {
-        true => print_json(&read::<serde_json::Value>(&text)?),
-        false => print(&table(&["request", arguments.id.to_string().as_str()], read::<Spend>(&text)?.rows())),
-    }
+    Ok(match arguments.json {
+        true => View::Json(read(&text)?),
+        false => View::text(table(&["request", arguments.id.to_string().as_str()], read::<Spend>(&text)?.rows())),
+    })
 }
 
 fn list(arguments: &List) -> Result<(), Failure> {
     let wallet = arguments.wallet.as_deref().map(|who| local::key_of(arguments.dir.as_deref(), who)).transpose()?;
     let wallet = wallet.map(|wallet| format!("&wallet={}", escape(&wallet.to_string()))).unwrap_or_default();
-    let text = NodeClient::new(&arguments.node)?.text(&format!("/api/v1/spends?limit={}{wallet}", arguments.limit))?;
-    if arguments.json {
-        return print_json(&read::<serde_json::Value>(&text)?);
-    }
-    let Spends { spends } = read(&text)?;
-    print(&table(&["request", "wallet", "number", "for", "price", "status"], spends.iter().map(row).collect()))
+    arguments.look.at(&format!("/api/v1/spends?limit={}{wallet}", arguments.limit), |Spends { spends }: &Spends| {
+        table(&["request", "wallet", "number", "for", "price", "status"], spends.iter().map(row).collect())
+    })
 }
 
 fn row(spend: &Spend) -> Vec<String> {
@@ -186,24 +187,11 @@ fn signed(text: &str) -> Result<Vec<Request>, (String, String)> {
     }
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let digit = |c: &u8| match c {
-        b'0'..=b'9' => Some(c - b'0'),
-        b'a'..=b'f' => Some(c - b'a' + 10),
-        _ => None,
-    };
-    match rest.is_empty() {
-        true => pairs.iter().map(|[high, low]| Some(digit(high)? << 4 | digit(low)?)).collect(),
-        false => None,
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::cli::ordering::hex;
+    use crate::hex::hex;
     use protocol::{Encode as _, NetworkId, PublicKey, SecretKey};
     use sdk::{Position, Spender};
 

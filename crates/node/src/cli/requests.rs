@@ -1,8 +1,8 @@
 //! `wattle requests`: what devices of a site asked of others, and others of them.
 
 use super::Failure;
-use super::client::{DEFAULT_NODE, NodeClient};
-use super::output::{print, print_json, table, time_ms};
+use super::output::{table, time_ms};
+use super::watch::Look;
 use super::wire::{DeviceRequest, DeviceRequests};
 
 /// `wattle requests`.
@@ -15,12 +15,8 @@ pub(crate) struct Arguments {
     /// How many, newest first
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
-    /// The node to ask
-    #[arg(long, value_name = "URL", default_value = DEFAULT_NODE)]
-    node: String,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    look: Look,
 }
 
 /// Asks and prints.
@@ -28,13 +24,9 @@ pub(crate) struct Arguments {
 /// # Errors
 /// [`Failure`] if the node cannot be asked, or its site takes no requests.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let node = NodeClient::new(&arguments.node)?;
-    let path = format!("/api/v1/requests?limit={}", arguments.limit);
-    if arguments.json {
-        return print_json(&node.json::<serde_json::Value>(&path)?);
-    }
-    let requests = node.json::<DeviceRequests>(&path)?.requests;
-    print(&table(&["when", "way", "from", "number", "to", "value", "state", "reason"], requests.iter().map(row).collect()))
+    arguments.look.at(&format!("/api/v1/requests?limit={}", arguments.limit), |DeviceRequests { requests }: &DeviceRequests| {
+        table(&["when", "way", "from", "number", "to", "value", "state", "reason"], requests.iter().map(row).collect())
+    })
 }
 
 fn row(request: &DeviceRequest) -> Vec<String> {

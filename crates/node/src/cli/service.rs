@@ -7,12 +7,13 @@
 //! ```
 
 use super::amount::{amount, coins};
-use super::client::{DEFAULT_NODE, NodeClient, escape};
-use super::ordering::{Ordering, read};
-use super::output::{print, print_json, short, table};
+use super::client::escape;
+use super::ordering::Ordering;
+use super::output::{short, table};
 use super::spending::Spending;
 use super::spending::wire::{Service, Services};
 use super::wallet::local;
+use super::watch::Look;
 use super::{Exit, Failure, quantity};
 use crate::services::MARGIN_MS;
 use protocol::limits::ARGUMENT_BYTES_MAX;
@@ -149,12 +150,8 @@ struct List {
     /// How many
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
-    /// The node to ask
-    #[arg(long, value_name = "URL", default_value = DEFAULT_NODE)]
-    node: String,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    look: Look,
 }
 
 /// `wattle service show`.
@@ -165,12 +162,8 @@ Examples:
 struct Show {
     /// The service
     id: Id,
-    /// The node to ask
-    #[arg(long, value_name = "URL", default_value = DEFAULT_NODE)]
-    node: String,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    look: Look,
 }
 
 /// `wattle service buy`.
@@ -267,12 +260,9 @@ fn register(arguments: &Register) -> Result<(), Failure> {
 fn list(arguments: &List) -> Result<(), Failure> {
     let provider = arguments.provider.as_deref().map(|who| local::key_of(arguments.dir.as_deref(), who)).transpose()?;
     let provider = provider.map(|provider| format!("&provider={}", escape(&provider.to_string()))).unwrap_or_default();
-    let text = NodeClient::new(&arguments.node)?.text(&format!("/api/v1/services?limit={}{provider}", arguments.limit))?;
-    if arguments.json {
-        return print_json(&read::<serde_json::Value>(&text)?);
-    }
-    let Services { services } = read(&text)?;
-    print(&table(&["service", "name", "provider", "does", "price", "open"], services.iter().map(row).collect()))
+    arguments.look.at(&format!("/api/v1/services?limit={}{provider}", arguments.limit), |Services { services }: &Services| {
+        table(&["service", "name", "provider", "does", "price", "open"], services.iter().map(row).collect())
+    })
 }
 
 fn row(service: &Service) -> Vec<String> {
@@ -287,11 +277,10 @@ fn row(service: &Service) -> Vec<String> {
 }
 
 fn show(arguments: &Show) -> Result<(), Failure> {
-    let text = NodeClient::new(&arguments.node)?.text(&format!("/api/v1/services/{}", arguments.id))?;
-    if arguments.json {
-        return print_json(&read::<serde_json::Value>(&text)?);
-    }
-    let service: Service = read(&text)?;
+    arguments.look.at(&format!("/api/v1/services/{}", arguments.id), text)
+}
+
+fn text(service: &Service) -> String {
     let silent = match service.silence.as_str() {
         "pay" => "the provider is paid",
         _ => "the buyer gets the price back",
@@ -305,7 +294,7 @@ fn show(arguments: &Show) -> Result<(), Failure> {
         row("open", if service.open { "yes" } else { "no" }.to_owned()),
         row("reports within", format!("{:?}; if not, {silent}", Duration::from_millis(service.report_ms))),
     ];
-    print(&table(&["service", service.id.as_str()], rows))
+    table(&["service", service.id.as_str()], rows)
 }
 
 fn buy(arguments: &Buy) -> Result<(), Failure> {

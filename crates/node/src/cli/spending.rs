@@ -17,11 +17,12 @@ pub(crate) mod wire;
 
 use super::amount::coins;
 use super::client::{ClientError, DEFAULT_NODE, NodeClient};
-use super::ordering::{hex, parsed, read};
+use super::ordering::{parsed, read};
 use super::output::{note, print, print_json, short};
 use super::signing::WalletKey;
 use super::wire::Epoch;
 use super::{Exit, Failure, quantity};
+use crate::hex::hex;
 use protocol::{Encode as _, Request, SecretKey};
 use sdk::{Position, SpendError, Spender};
 use serde_json::{Value, json};
@@ -232,8 +233,7 @@ impl Spending {
 
 impl Gone {
     fn read(record: Value) -> Result<Self, Failure> {
-        let spend = serde_json::from_value(record.clone())
-            .map_err(|why| Failure::new(Exit::Refused, why, "the node's answer", "check that the node runs this version of wattle"))?;
+        let spend = serde_json::from_value(record.clone()).map_err(Failure::answer)?;
         Ok(Self { record, spend })
     }
 }
@@ -254,7 +254,7 @@ const fn passes(why: &ClientError) -> bool {
     match why {
         ClientError::Unreachable { .. } | ClientError::Answer { .. } => true,
         ClientError::Problem { status, .. } => *status == 429 || *status >= 500,
-        ClientError::Url(_) => false,
+        ClientError::Url(_) | ClientError::Token { .. } | ClientError::Authority { .. } | ClientError::Tls { .. } => false,
     }
 }
 
@@ -286,8 +286,7 @@ fn post(node: &NodeClient, requests: &[Request]) -> Result<String, ClientError> 
 fn answers(text: &str) -> Result<Vec<Value>, Failure> {
     let mut answer: Value = read(text)?;
     // what is no list of requests is said so
-    let _: Spends = serde_json::from_value(answer.clone())
-        .map_err(|why| Failure::new(Exit::Refused, why, "the node's answer", "check that the node runs this version of wattle"))?;
+    let _: Spends = serde_json::from_value(answer.clone()).map_err(Failure::answer)?;
     Ok(match answer.get_mut("spends").map(Value::take) {
         Some(Value::Array(spends)) => spends,
         _ => Vec::new(),

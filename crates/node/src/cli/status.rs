@@ -1,8 +1,9 @@
 //! `wattle status`: how a node is doing.
 
 use super::Failure;
-use super::client::{ClientError, DEFAULT_NODE, NodeClient};
-use super::output::{print, print_json, short, table, thousands, time_ms};
+use super::client::{ClientError, NodeClient};
+use super::output::{short, table, thousands, time_ms};
+use super::watch::{Look, View};
 use super::wire::{FogStats, MqttSnStats, SiteStats, Status, TierStats};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -12,14 +13,11 @@ use std::collections::BTreeMap;
 #[command(after_help = "\
 Examples:
   wattle status
-  wattle status --node http://10.0.0.7:8080 --json | jq .ledger.height")]
+  wattle status --node http://10.0.0.7:8080 --json | jq .ledger.height
+  wattle status --node https://node.example:8080 --ca ca.pem --token-file grafana.token")]
 pub(crate) struct Arguments {
-    /// The node to ask
-    #[arg(long, value_name = "URL", default_value = DEFAULT_NODE)]
-    node: String,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    look: Look,
 }
 
 /// Asks and prints.
@@ -27,14 +25,17 @@ pub(crate) struct Arguments {
 /// # Errors
 /// [`Failure`] if the node cannot be asked.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let node = NodeClient::new(&arguments.node)?;
-    if arguments.json {
-        return print_json(&node.json::<serde_json::Value>("/api/v1/status")?);
-    }
+    arguments.look.with(|node| look(node, arguments.look.json))
+}
+
+fn look(node: &NodeClient, json: bool) -> Result<View, Failure> {
     let value: Value = node.json("/api/v1/status")?;
+    if json {
+        return Ok(View::Json(value));
+    }
     if value.get("ledger").is_none() {
         let name = value.get("name").and_then(Value::as_str).unwrap_or("parts of a site").to_owned();
-        return print(&table(&["process", name.as_str()], process_rows(&value)));
+        return Ok(View::text(table(&["process", name.as_str()], process_rows(&value))));
     }
     let parts = part_rows(value.get("parts"));
     let read = serde_json::from_value::<Status>(value);
@@ -49,7 +50,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         rows.extend(gateway_rows(gateway));
     }
     rows.extend(parts);
-    print(&table(&["node", status.name.as_str()], rows))
+    Ok(View::text(table(&["node", status.name.as_str()], rows)))
 }
 
 /// A process that runs parts of a site and no ledger node.

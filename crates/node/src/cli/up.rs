@@ -1,14 +1,17 @@
 //! `wattle up`: runs the node that a configuration describes.
 
+use super::client::ClientError;
 use super::output::{note, print};
 use super::{Exit, Failure};
 use crate::assembly::{self, Running};
 use crate::config::Config;
 use crate::joining;
 use crate::roles::{self, RolesRunning};
+use crate::supervisor;
 use rustix::process::{Signal, getpid, kill_process};
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 /// Threads of a node: consensus and disk keep one busy, broker and HTTP another.
 const WORKERS: usize = 2;
@@ -21,7 +24,8 @@ Runs until Ctrl-C or SIGTERM. What was acknowledged is on disk at any time: a ki
 Examples:
   wattle up --config net/node1/wattle.toml
   wattle up --config net/node1/wattle.toml --dump-config
-  wattle up --config net/node4/wattle.toml --from-peer http://10.0.0.7:8080 --from-peer http://10.0.0.8:8080")]
+  wattle up --config net/node4/wattle.toml --from-peer http://10.0.0.7:8080 --from-peer http://10.0.0.8:8080
+  wattle up --config net/node4/wattle.toml --from-peer https://node1.example:8080 --ca ca.pem")]
 pub(crate) struct Arguments {
     /// The configuration
     #[arg(long, value_name = "FILE", default_value = "wattle.toml")]
@@ -38,6 +42,13 @@ pub(crate) struct Arguments {
     until_stdin_ends: bool,
 }
 
+impl Arguments {
+    /// The configuration's file.
+    pub(crate) fn config(&self) -> &Path {
+        &self.config
+    }
+}
+
 /// Runs the node.
 ///
 /// # Errors
@@ -51,11 +62,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let what = format!("{} nodes to join from", arguments.from_peer.len());
         return Err(Failure::new(Exit::Usage, what, "--from-peer", format!("name at most {}", joining::PEERS_MAX)));
     }
-    let joining = joining::from_peers(&arguments.from_peer).map_err(|url| {
-        Failure::new(Exit::Usage, format!("{url:?} is not the address of a node"), "--from-peer", "give http://HOST:PORT")
+    let joining = joining::from_peers(&arguments.from_peer).map_err(|why| match why {
+        ClientError::Url(url) => {
+            let what = format!("{url:?} is not the address of a node");
+            Failure::new(Exit::Usage, what, "--from-peer", "give http://HOST:PORT or https://HOST:PORT")
+        }
+        other => Failure::from(other),
     })?;
     if !config.keeps_a_ledger() {
-        return run_roles(&config, arguments.until_stdin_ends);
+        return run_roles(&config, arguments);
     }
     let mut prepared = assembly::prepare(&config).map_err(|e| Failure::said(Exit::Usage, format!("{e:#}")))?;
     prepared.joining = joining;
@@ -63,32 +78,49 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         watch_stdin();
     }
     let ledger = config.ledger_dir();
-    replica::run(&ledger, WORKERS, |runtime| assembly::run(runtime, prepared, ready))
-        .map_err(|e| Failure::said(Exit::Fault, format!("{e:#}")))
+    let file = arguments.config.clone();
+    replica::run(&ledger, WORKERS, |runtime| async move {
+        super::logging::reload_on_hangup(file)?;
+        assembly::run(runtime, prepared, ready).await
+    })
+    .map_err(|e| Failure::said(Exit::Fault, format!("{e:#}")))
 }
 
 /// Runs parts of a site without a ledger node.
-fn run_roles(config: &Config, until_stdin_ends: bool) -> Result<(), Failure> {
+fn run_roles(config: &Config, arguments: &Arguments) -> Result<(), Failure> {
     let prepared = roles::prepare(config).map_err(|e| Failure::said(Exit::Usage, format!("{e:#}")))?;
-    if until_stdin_ends {
+    if arguments.until_stdin_ends {
         watch_stdin();
     }
-    super::runtime::runtime()?.block_on(roles::run(prepared, roles_ready)).map_err(|e| Failure::said(Exit::Fault, format!("{e:#}")))
+    let running = async {
+        super::logging::reload_on_hangup(arguments.config.clone())?;
+        roles::run(prepared, roles_ready).await
+    };
+    super::runtime::runtime()?.block_on(running).map_err(|e: anyhow::Error| Failure::said(Exit::Fault, format!("{e:#}")))
 }
 
 /// Tells whoever watches that the parts have started.
 fn roles_ready(running: &RolesRunning) {
-    let RolesRunning { name, site, roles, http, broker, mqttsn } = running;
+    let RolesRunning { name, site, roles, http, https, broker, mqttsn } = running;
+    let http = address(*http, *https);
     let broker = broker.as_ref().map(|b| format!(", MQTT {b}")).unwrap_or_default();
     let mqttsn = mqttsn.map(|a| format!(", MQTT-SN {a}/udp")).unwrap_or_default();
-    note(&format!("{name} of site {site} runs {}: HTTP http://{http}{broker}{mqttsn}", roles.join(", ")));
+    note(&format!("{name} of site {site} runs {}: HTTP {http}{broker}{mqttsn}", roles.join(", ")));
+    supervisor::ready(&format!("runs {}: HTTP {http}", roles.join(", ")));
 }
 
 /// Tells whoever watches that everything answers.
 fn ready(node: &Running) {
     let broker = node.broker.as_ref().map(|b| format!(", MQTT {b}")).unwrap_or_default();
     let mqttsn = node.mqttsn.map(|a| format!(", MQTT-SN {a}/udp")).unwrap_or_default();
-    note(&format!("{} of network {} is ready: ledger {}, HTTP http://{}{broker}{mqttsn}", node.name, node.network, node.ledger, node.http));
+    let http = address(node.http, node.https);
+    note(&format!("{} of network {} is ready: ledger {}, HTTP {http}{broker}{mqttsn}", node.name, node.network, node.ledger));
+    supervisor::ready(&format!("ready: ledger {}, HTTP {http}{broker}", node.ledger));
+}
+
+/// Where HTTP is served, as a URL.
+fn address(http: SocketAddr, https: bool) -> String {
+    format!("{}://{http}", if https { "https" } else { "http" })
 }
 
 /// Stops this process, gracefully, when whoever started it is gone: then the pipe to its stdin closes.

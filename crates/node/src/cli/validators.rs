@@ -1,8 +1,9 @@
 //! `wattle validators`: who can be elected, and who is.
 
 use super::Failure;
-use super::client::{DEFAULT_NODE, NodeClient};
-use super::output::{note, print, print_json, short, table, thousands};
+use super::client::NodeClient;
+use super::output::{short, table, thousands};
+use super::watch::{Look, View};
 use super::wire::{Epoch, Validator, Validators};
 
 /// `wattle validators`.
@@ -12,12 +13,8 @@ Examples:
   wattle validators
   wattle validators --node http://10.0.0.7:8080 --json")]
 pub(crate) struct Arguments {
-    /// The node to ask
-    #[arg(long, value_name = "URL", default_value = DEFAULT_NODE)]
-    node: String,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    look: Look,
 }
 
 /// Asks and prints.
@@ -25,17 +22,20 @@ pub(crate) struct Arguments {
 /// # Errors
 /// [`Failure`] if the node cannot be asked.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let node = NodeClient::new(&arguments.node)?;
-    if arguments.json {
-        return print_json(&node.json::<serde_json::Value>("/api/v1/validators")?);
+    arguments.look.with(|node| look(node, arguments.look.json))
+}
+
+fn look(node: &NodeClient, json: bool) -> Result<View, Failure> {
+    if json {
+        return Ok(View::Json(node.json::<serde_json::Value>("/api/v1/validators")?));
     }
     let epoch: Epoch = node.json("/api/v1/epoch")?;
     let mut validators = node.json::<Validators>("/api/v1/validators")?.validators;
     validators.sort_by(|a, b| b.stake.cmp(&a.stake).then_with(|| a.key.cmp(&b.key)));
     let end = epoch.closing_height.map(|h| format!("; milestone {} ends it", thousands(h))).unwrap_or_default();
-    note(&format!("epoch {} at milestone {}{end}", thousands(epoch.epoch), thousands(epoch.height)));
+    let note = Some(format!("epoch {} at milestone {}{end}", thousands(epoch.epoch), thousands(epoch.height)));
     let rows = validators.iter().map(row).collect();
-    print(&table(&["validator", "key", "stake", "unbonding", "state", "address"], rows))
+    Ok(View::Text { note, text: table(&["validator", "key", "stake", "unbonding", "state", "address"], rows) })
 }
 
 fn row(validator: &Validator) -> Vec<String> {

@@ -11,10 +11,11 @@ mod parameters;
 mod pay;
 
 use super::amount::coins;
-use super::client::{DEFAULT_NODE, NodeClient};
+use super::client::NodeClient;
 use super::ordering::read;
-use super::output::{print, print_json, short, table, thousands};
+use super::output::{short, table, thousands};
 use super::spending::wire::{Holder, Purse};
+use super::watch::{Look, View};
 use super::wire::{Stake, Wallet};
 use super::{Failure, keys};
 use std::path::PathBuf;
@@ -71,12 +72,8 @@ struct Show {
     /// The directory of wallets, if not the user's data directory
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// The node to ask
-    #[arg(long, value_name = "URL", default_value = DEFAULT_NODE)]
-    node: String,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    look: Look,
 }
 
 /// Does what was asked for.
@@ -96,8 +93,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn show(arguments: &Show) -> Result<(), Failure> {
-    let Show { who, key, dir, node, json } = arguments;
-    let node = NodeClient::new(node)?;
+    arguments.look.with(|node| look(node, arguments))
+}
+
+fn look(node: &NodeClient, arguments: &Show) -> Result<View, Failure> {
+    let Show { who, key, dir, look } = arguments;
     let wallet = match (who, key) {
         (Some(who), _) => local::key_of(dir.as_deref(), who)?,
         (None, Some(file)) => keys::public_key(file)?,
@@ -105,11 +105,11 @@ fn show(arguments: &Show) -> Result<(), Failure> {
         (None, None) => return Err(Failure::said(super::Exit::Usage, "give a wallet's ID or name, or its file with --key")),
     };
     let text = node.text(&format!("/api/v1/wallets/{wallet}"))?;
-    if *json {
-        return print_json(&read::<serde_json::Value>(&text)?);
+    if look.json {
+        return Ok(View::Json(read(&text)?));
     }
     let (wallet, Holder { purse, .. }): (Wallet, Holder) = (read(&text)?, read(&text)?);
-    print(&table(&["wallet", wallet.key.as_str()], rows(&wallet, &purse)))
+    Ok(View::text(table(&["wallet", wallet.key.as_str()], rows(&wallet, &purse))))
 }
 
 fn rows(wallet: &Wallet, purse: &Purse) -> Vec<Vec<String>> {

@@ -414,7 +414,7 @@ pub(crate) struct Devices {
     /// In the order of their registration.
     pub(crate) devices: Vec<Device>,
     /// Where a further question goes on.
-    pub(crate) next: Option<u32>,
+    pub(crate) next: Option<String>,
 }
 
 /// A registered device. Times are heights of milestones.

@@ -2,11 +2,12 @@
 //!
 //! First by itself, then batch by batch against what the ledger has.
 
-use crate::index::{Entry, SCHEMA_VERSION, entry, signed};
+use crate::index::{Entry, SCHEMA_VERSION, entry};
+use crate::sqlite::{beside, signed};
 use protocol::{Batch, DeviceTopic};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tempfile::TempDir;
 
 /// Damages that are listed.
@@ -178,12 +179,6 @@ fn rules(connection: &Connection, report: &mut IndexReport) -> Result<(), String
     }
     report.damages.truncate(DAMAGES_MAX);
     Ok(())
-}
-
-fn beside(file: &Path, tail: &str) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(tail);
-    name.into()
 }
 
 fn list<T>(connection: &Connection, query: &str, take: impl Fn(&Row<'_>) -> rusqlite::Result<T>) -> Result<Vec<T>, String> {

@@ -1,7 +1,8 @@
 //! `wattle device show` and `wattle device list`.
 
-use crate::cli::client::{DEFAULT_NODE, NodeClient, escape};
-use crate::cli::output::{print, print_json, short, table, thousands};
+use crate::cli::client::{NodeClient, escape};
+use crate::cli::output::{short, table, thousands};
+use crate::cli::watch::{Look, View};
 use crate::cli::wire::{Device, Devices};
 use crate::cli::{Failure, quantity};
 use protocol::{DeviceName, Name, Role};
@@ -19,12 +20,8 @@ pub(super) struct Show {
     /// The device: site/ID
     #[arg(value_parser = quantity::device)]
     device: DeviceName,
-    /// The node to ask
-    #[arg(long, value_name = "URL", default_value = DEFAULT_NODE)]
-    node: String,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    look: Look,
 }
 
 /// `wattle device list`.
@@ -37,12 +34,8 @@ pub(super) struct List {
     /// The site; the node's own if left out
     #[arg(long, value_parser = quantity::site)]
     site: Option<Name>,
-    /// The node to ask
-    #[arg(long, value_name = "URL", default_value = DEFAULT_NODE)]
-    node: String,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    look: Look,
 }
 
 /// Shows a device.
@@ -50,13 +43,8 @@ pub(super) struct List {
 /// # Errors
 /// [`Failure`] if the node cannot be asked, or the device is not registered.
 pub(super) fn show(arguments: &Show) -> Result<(), Failure> {
-    let node = NodeClient::new(&arguments.node)?;
     let path = format!("/api/v1/devices/{}", escape(&arguments.device.to_string()));
-    if arguments.json {
-        return print_json(&node.json::<Value>(&path)?);
-    }
-    let device: Device = node.json(&path)?;
-    print(&table(&["device", &device.device], rows(&device)))
+    arguments.look.at(&path, |device: &Device| table(&["device", &device.device], rows(device)))
 }
 
 /// Lists devices.
@@ -64,32 +52,35 @@ pub(super) fn show(arguments: &Show) -> Result<(), Failure> {
 /// # Errors
 /// [`Failure`] if the node cannot be asked.
 pub(super) fn list(arguments: &List) -> Result<(), Failure> {
-    let node = NodeClient::new(&arguments.node)?;
+    arguments.look.with(|node| look(node, arguments))
+}
+
+fn look(node: &NodeClient, arguments: &List) -> Result<View, Failure> {
     let site = arguments.site.as_ref().map(|site| format!("&site={}", escape(site.as_str()))).unwrap_or_default();
-    let (mut from, mut values, mut devices) = (Some(0), Vec::new(), Vec::new());
+    let (mut from, mut values, mut devices) = (Some(0_u32), Vec::new(), Vec::new());
     while let Some(at) = from {
-        let path = format!("/api/v1/devices?from={at}{site}");
-        let page: Devices = match arguments.json {
+        let path = format!("/api/v1/devices?cursor={at}{site}");
+        let page: Devices = match arguments.look.json {
             true => {
                 let answer: Value = node.json(&path)?;
                 values.extend(answer.get("devices").and_then(Value::as_array).cloned().unwrap_or_default());
-                let next = answer.get("next").and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
+                let next = answer.get("next").and_then(Value::as_str).map(str::to_owned);
                 Devices { devices: Vec::new(), next }
             }
             false => node.json(&path)?,
         };
         devices.extend(page.devices);
         // a node that goes back would be asked for ever
-        from = page.next.filter(|next| *next > at);
+        from = page.next.and_then(|next| next.parse().ok()).filter(|next| *next > at);
     }
-    if arguments.json {
-        return print_json(&json!({ "devices": values }));
+    if arguments.look.json {
+        return Ok(View::Json(json!({ "devices": values })));
     }
     let row = |device: &Device| {
         let key = device.key.as_deref().map(short).unwrap_or_default();
         vec![device.device.clone(), role(device), key, device.state.clone(), thousands(device.changed)]
     };
-    print(&table(&["device", "role", "key", "state", "changed at"], devices.iter().map(row).collect()))
+    Ok(View::text(table(&["device", "role", "key", "state", "changed at"], devices.iter().map(row).collect())))
 }
 
 fn role(device: &Device) -> String {

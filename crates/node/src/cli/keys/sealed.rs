@@ -10,11 +10,11 @@
 //!   another key or keystream.
 //! - The cost that a file may ask for is bounded, so that a file from somewhere else cannot take the machine.
 
+use crate::hex;
 use argon2::{Algorithm, Argon2, Params, Version};
 use chacha20poly1305::{AeadInOut as _, KeyInit as _, XChaCha20Poly1305, XNonce};
 use protocol::{DecodeError, PublicKey, SecretKey};
 use serde::{Deserialize, Serialize};
-use std::fmt::Write as _;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -154,10 +154,10 @@ impl Sealed {
             memory_kib: self.cost.memory_kib,
             passes: self.cost.passes,
             lanes: self.cost.lanes,
-            salt: hex(&self.salt),
+            salt: hex::hex(&self.salt),
             cipher: CIPHER.to_owned(),
-            nonce: hex(&self.nonce),
-            ciphertext: hex(&self.ciphertext),
+            nonce: hex::hex(&self.nonce),
+            ciphertext: hex::hex(&self.ciphertext),
         };
         // a struct of strings and numbers always serialises
         serde_json::to_string_pretty(&json).unwrap_or_default()
@@ -209,30 +209,9 @@ fn associated(public_key: &PublicKey) -> Vec<u8> {
     [FORMAT.as_bytes(), &[0], public_key.as_bytes()].concat()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut out, byte| {
-        // writing to a String cannot fail
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
-}
-
 fn unhex<const N: usize>(field: &'static str, text: &str) -> Result<[u8; N], SealError> {
     let wrong = || SealError::Field { field, why: DecodeError::Invalid("lower-case hexadecimal of the right length") };
-    let digit = |c: u8| match c {
-        b'0'..=b'9' => Some(c - b'0'),
-        b'a'..=b'f' => Some(c - b'a' + 10),
-        _ => None,
-    };
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if pairs.len() != N || !rest.is_empty() {
-        return Err(wrong());
-    }
-    let mut out = [0u8; N];
-    for (byte, [high, low]) in out.iter_mut().zip(pairs) {
-        *byte = digit(*high).zip(digit(*low)).map(|(high, low)| high << 4 | low).ok_or_else(wrong)?;
-    }
-    Ok(out)
+    hex::unhex(text).and_then(|bytes| bytes.try_into().ok()).ok_or_else(wrong)
 }
 
 #[cfg(test)]

@@ -57,9 +57,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             answer => break answer?,
         }
     };
-    let wrong = |why: &dyn std::fmt::Display| {
-        Failure::new(Exit::Refused, why, "the node's answer", "check that the node runs this version of wattle, or ask another")
-    };
     let certificate = Certificate::from_hex(&certificate).map_err(|why| wrong(&why))?;
     if certificate.request.id() != arguments.id {
         return Err(wrong(&"the certificate is of another request"));
@@ -76,6 +73,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
+fn wrong(why: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Exit::Refused, why, "the node's answer", "check that the node runs this version of wattle, or ask another")
+}
+
 /// The closing milestones of all epochs before `epoch`.
 fn way(node: &NodeClient, epoch: u64, waiting: impl Fn() -> bool) -> Result<Vec<Handover>, Failure> {
     let mut handovers: Vec<Handover> = Vec::new();
@@ -85,9 +86,7 @@ fn way(node: &NodeClient, epoch: u64, waiting: impl Fn() -> bool) -> Result<Vec<
             return Ok(handovers);
         }
         let more = match node.text_within(&format!("/api/v1/head?epoch={reached}"), HEAD_BYTES_MAX) {
-            Ok(text) => Head::from_json(&text).map_err(|why| {
-                Failure::new(Exit::Refused, why, "the node's answer", "check that the node runs this version of wattle, or ask another")
-            })?,
+            Ok(text) => Head::from_json(&text).map_err(|why| wrong(&why))?,
             Err(ClientError::Problem { status, .. }) if ON_ITS_WAY.contains(&status) && waiting() => {
                 std::thread::sleep(POLL);
                 continue;

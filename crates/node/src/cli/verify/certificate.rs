@@ -79,7 +79,7 @@ fn object(request: &Request, certified: &Certified, genesis: &Genesis) -> Value 
     let operation = match &request.operation {
         Operation::Transfer { to } => json!({ "kind": "transfer", "to": to.to_string() }),
         Operation::Buy { service, argument } => {
-            json!({ "kind": "buy", "service": service.to_string(), "argument": crate::cli::ordering::hex(argument) })
+            json!({ "kind": "buy", "service": service.to_string(), "argument": crate::hex::hex(argument) })
         }
         Operation::Redeem => json!({ "kind": "redeem" }),
     };

@@ -5,6 +5,7 @@ use crate::cli::amount::coins;
 use crate::cli::client::NodeClient;
 use crate::cli::output::{note, print, print_json, short, table, thousands};
 use crate::cli::spending::wire::Holder;
+use crate::cli::watch::{View, Watch};
 use crate::cli::{Failure, keys};
 use serde_json::json;
 use std::path::PathBuf;
@@ -52,6 +53,8 @@ pub(super) struct List {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    watch: Watch,
 }
 
 /// Makes a wallet.
@@ -87,6 +90,10 @@ pub(super) fn create(arguments: &Create) -> Result<(), Failure> {
 /// # Errors
 /// [`Failure`] if a file cannot be read, or the node not asked.
 pub(super) fn list(arguments: &List) -> Result<(), Failure> {
+    arguments.watch.show(|| look(arguments))
+}
+
+fn look(arguments: &List) -> Result<View, Failure> {
     let node = arguments.node.as_deref().map(NodeClient::new).transpose()?;
     let mut rows = Vec::new();
     for (name, key) in local::all(arguments.dir.as_deref())? {
@@ -100,15 +107,15 @@ pub(super) fn list(arguments: &List) -> Result<(), Failure> {
             }
             None => json!({ "name": name, "wallet": key.to_string() }),
         });
-        return print_json(&rows.collect::<Vec<_>>());
+        return Ok(View::Json(rows.collect()));
     }
     let has = |holder: &Option<Holder>| match holder {
         Some(Holder { balance, purse }) => vec![format!("{} DCoin", thousands(*balance)), coins(purse.available)],
         None => Vec::new(),
     };
     let cells = rows.iter().map(|(name, key, holder)| [vec![name.clone(), key.to_string()], has(holder)].concat()).collect();
-    match node {
-        Some(_) => print(&table(&["wallet", "ID", "account", "purse"], cells)),
-        None => print(&table(&["wallet", "ID"], cells)),
-    }
+    Ok(View::text(match node {
+        Some(_) => table(&["wallet", "ID", "account", "purse"], cells),
+        None => table(&["wallet", "ID"], cells),
+    }))
 }
