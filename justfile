@@ -32,9 +32,17 @@ lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
 
-# One figure for this machine: ingest, mqtt, connections, mqttsn, verify, confirm, dag, storage or pow
+# One figure for this machine: `wattle bench --help` lists them
 bench NAME *ARGS:
     cargo run --release -- bench {{NAME}} {{ARGS}}
+
+# The figures of the papers, from models: `just figures`, in docs/figures
+figures *ARGS:
+    cargo run --release -- sim brokers --all --out docs/figures {{ARGS}}
+    cargo run --release -- sim scale --all --out docs/figures
+    cargo run --release -- sim brokers --sources 1-100 --brokers 1,2,4 --service 5ms,6ms,7ms --phase uniform --out docs/figures/uniform
+    cargo run --release -- sim votes --voters 4,8,16,48,128,1000,10000 --out docs/figures
+    cargo run --release -- sim votes --voters 4,8,16,48,128 --link 1.5ms --out docs/figures/votes-1.5ms
 
 # Four nodes killed at random for so many seconds; WATTLE_CRASH_SEED repeats a schedule
 crash SECONDS="60":
@@ -47,6 +55,22 @@ fuzz TARGET SECONDS *ARGS:
 # Eclipse Paho's interoperability suites against our broker: `just interop`, or `just interop CHECKOUT`
 interop *ARGS:
     interop/paho.sh {{ARGS}}
+
+# The console in Chromium, against a demo: needs /usr/bin/chromium, npm and Node 20
+console *ARGS:
+    cargo build
+    cd console/tests && npm ci --silent --no-audit --no-fund
+    cd console/tests && npm test {{ARGS}}
+
+# Requests made from a node's own OpenAPI document, sensible and senseless ones: `just schemathesis 100`
+schemathesis *ARGS:
+    interop/schemathesis.sh {{ARGS}}
+
+# Lints and tests of the feature `otel`, which CI leaves out
+otel:
+    cargo clippy -p node --features otel --all-targets -- -D warnings
+    cargo test -p node --features otel --bin wattle traces
+    cargo test -p node --features otel --test traces
 
 # Golden vectors of the wire formats: a deliberate act
 write-vectors:

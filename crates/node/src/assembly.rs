@@ -14,14 +14,15 @@ mod processing;
 mod site;
 
 pub(crate) use brokers::{credentials, reload_on_hangup, start_gateway};
-pub(crate) use prepare::{Prepared, prepare};
+pub(crate) use prepare::{Prepared, check_committee, prepare, read_genesis, read_key};
 pub(crate) use site::open_log;
 
 use crate::config::RetentionConfig;
 use crate::http::{self, AppState, HttpError};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Watched};
 use crate::roles::{Failed, RoleParts};
 use crate::spends::Spends;
+use crate::supervisor;
 use crate::things::Things;
 use anyhow::{Context as _, anyhow};
 use protocol::NetworkId;
@@ -51,6 +52,8 @@ pub(crate) struct Running {
     pub(crate) ledger: SocketAddr,
     /// Where HTTP is served.
     pub(crate) http: SocketAddr,
+    /// Whether over TLS.
+    pub(crate) https: bool,
     /// Where devices publish, if it serves a site.
     pub(crate) broker: Option<String>,
     /// Where MQTT-SN clients come, if it runs a gateway.
@@ -69,7 +72,7 @@ pub(crate) async fn run(runtime: replica::Runtime, prepared: Prepared, ready: im
         node = Node::start(runtime, prepared) => node?,
         () = &mut asked => return Ok(()),
     };
-    let Running { name, network, ledger, http, broker, mqttsn: _ } = &node.running;
+    let Running { name, network, ledger, http, https: _, broker, mqttsn: _ } = &node.running;
     tracing::info!(node = %name, %network, %ledger, %http, broker = broker.as_deref().unwrap_or("none"), "the node runs");
     ready(&node.running);
     let outcome = tokio::select! {
@@ -82,6 +85,7 @@ pub(crate) async fn run(runtime: replica::Runtime, prepared: Prepared, ready: im
         )),
     };
     tracing::info!("stopping");
+    supervisor::stopping();
     node.stop().await;
     outcome
 }
@@ -193,13 +197,15 @@ impl Node {
             network,
             ledger: config.ledger.listen,
             http: listener.local_addr().context("the HTTP listener")?,
+            https: config.http.tls.is_some(),
             broker,
             mqttsn: gateway.as_ref().map(|g| g.address()),
         };
         let (stop, stopped) = watch::channel(false);
         let things = Things::new(config.things_dir());
+        let watched = Watched::new(&config);
         let state = AppState::new(http::Parts {
-            name: config.node.name,
+            name: config.node.name.clone(),
             key: key.public_key(),
             archive: config.ledger.retention == RetentionConfig::default(),
             genesis,
@@ -212,6 +218,12 @@ impl Node {
             exchange: site.as_ref().and_then(|s| s.exchange.as_ref()).map(|(exchange, _)| exchange.clone()),
             spends,
             metrics,
+            settings: serde_json::to_value(&config).unwrap_or_default(),
+            cache_limit_bytes: config.cache.limit_bytes,
+            tokens_file: config.tokens_file(),
+            tls: config.http_tls(),
+            http: config.http,
+            watched,
             started,
             stop: stopped,
         });

@@ -8,7 +8,9 @@
 //!   limits: whoever uses it does not check again.
 
 mod broker;
+mod http;
 mod ledger;
+mod log;
 mod mqttsn;
 mod paths;
 mod requests;
@@ -18,9 +20,11 @@ mod services;
 mod tier;
 
 pub(crate) use broker::{BrokerConfig, BrokerLogin};
+pub(crate) use http::{HttpConfig, HttpTls, Open};
 #[cfg(test)]
 pub(crate) use ledger::PeerConfig;
 pub(crate) use ledger::{LedgerConfig, RetentionConfig};
+pub(crate) use log::{LogConfig, LogFormat};
 pub(crate) use mqttsn::MqttSnConfig;
 pub(crate) use requests::{AGE_S_MAX, RequestsConfig};
 #[cfg(test)]
@@ -49,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) ledger: LedgerConfig,
     /// Its HTTP interface.
     pub(crate) http: HttpConfig,
+    /// What it tells on stderr.
+    pub(crate) log: LogConfig,
     /// The site it serves; without one it serves no devices.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) site: Option<SiteConfig>,
@@ -98,20 +104,6 @@ pub(crate) struct NodeConfig {
 impl Default for NodeConfig {
     fn default() -> Self {
         Self { name: "node".into(), data_dir: "data".into(), genesis: "genesis.json".into(), key_file: "node.key".into() }
-    }
-}
-
-/// The node's HTTP interface.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct HttpConfig {
-    /// Where it listens.
-    pub(crate) listen: SocketAddr,
-}
-
-impl Default for HttpConfig {
-    fn default() -> Self {
-        Self { listen: loopback(8080) }
     }
 }
 
@@ -245,6 +237,8 @@ impl Config {
     pub(crate) fn check(&self) -> Result<(), (String, String)> {
         check_name("node.name", &self.node.name)?;
         self.check_ledger()?;
+        self.http.check()?;
+        self.log.check()?;
         if let Some(site) = &self.site {
             Name::site(&site.name).map_err(|why| ("site.name".to_owned(), format!("{:?} cannot be a site: {why}", site.name)))?;
         }

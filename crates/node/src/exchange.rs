@@ -23,11 +23,13 @@ mod store;
 
 pub(crate) use counters::ExchangeStats;
 pub(crate) use roaming::Foreigners;
-pub(crate) use store::{LIST_MAX, Listed, StoreError};
+pub(crate) use store::{LIST_MAX, Listed};
 
 use crate::clock::now_us;
 use crate::config::Config;
 use crate::devices::Devices;
+use crate::following::{Following, place};
+use crate::sqlite::{Store, StoreError};
 use anyhow::Context as _;
 use counters::Counters;
 use delivery::Delivery;
@@ -42,7 +44,6 @@ use protocol::{DeviceName, Id, Name, NetworkId, PublicKey};
 use replica::Handle;
 use roaming::Roaming;
 use std::sync::Arc;
-use store::Store;
 use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::task::JoinHandle;
 
@@ -107,19 +108,10 @@ pub(crate) async fn prepare(
         return Ok(None);
     }
     let file = config.exchange_file();
-    let store = tokio::task::spawn_blocking(move || Store::open(&file)).await.context("opening the file of requests")??;
+    let store = tokio::task::spawn_blocking(move || store::FILE.open(&file)).await.context("opening the file of requests")??;
     let store = Arc::new(store);
     let status = ledger.status().await.context("the ledger node has stopped")?;
-    // what was told before the site first looked is nothing to it
-    let height = store
-        .transact(move |t| {
-            let known = store::height(t)?;
-            if known.is_none() {
-                store::set_height(t, status.height)?;
-            }
-            Ok(known.unwrap_or(status.height))
-        })
-        .await?;
+    let height = place::begin(&store, status.height).await?;
     let counters = Arc::new(Counters::default());
     let (jobs, queue) = Jobs::new();
     let (notices, to_tell) = Notices::new(counters.clone());
@@ -218,6 +210,7 @@ impl Prepared {
             tasks.push(tokio::spawn(roaming.clone().run(broker)));
         }
         let follower = Follower {
+            following: Following::new(ledger.clone(), follower::EVENTS_MAX, height),
             ledger,
             me,
             network,
@@ -232,8 +225,6 @@ impl Prepared {
             roaming,
             gate,
             held,
-            height,
-            noted: height,
         };
         tasks.push(tokio::spawn(follower.run()));
         (exchange, ExchangeTasks(tasks))
@@ -257,7 +248,7 @@ impl Exchange {
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read.
-    pub(crate) async fn newest(&self, limit: u32) -> Result<Vec<Listed>, StoreError> {
-        self.store.transact(move |t| store::newest(t, limit)).await
+    pub(crate) async fn newest(&self, before: Option<(u64, Id, String)>, limit: u32) -> Result<Vec<Listed>, StoreError> {
+        self.store.transact(move |t| store::newest(t, before.as_ref(), limit)).await
     }
 }

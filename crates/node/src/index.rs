@@ -30,19 +30,19 @@ mod drawers;
 mod lookup;
 mod writer;
 
+use crate::sqlite::{BUSY_TIMEOUT, Tables, signed};
 use protocol::{Batch, DeviceTopic, Id, PublicKey, ReadingName};
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use writer::Writer;
 
 pub(crate) use drawers::{Entry, entry};
-pub(crate) use lookup::{Found, Lookup, LookupError};
+pub(crate) use lookup::{Found, Lookup, LookupError, Span};
 
 /// Batches that may wait for the writer; then the site waits.
 pub(crate) const QUEUE_OPS_MAX: usize = 256;
@@ -66,6 +66,9 @@ const SCHEMA: &str = "
     INSERT INTO watermark VALUES (1);
     PRAGMA user_version = 2;
     COMMIT;";
+const PRAGMAS: &str =
+    "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 8000;";
+const TABLES: Tables = Tables { schema: SCHEMA, version: SCHEMA_VERSION, pragmas: PRAGMAS };
 
 /// Why the index does not answer.
 #[derive(Debug, Error)]
@@ -127,27 +130,9 @@ impl Index {
     /// [`IndexError::Open`] if not even a new file can be made.
     pub(crate) fn open(path: &Path) -> Result<Self, IndexError> {
         let fail = |why: String| IndexError::Open { path: path.into(), why };
-        let writer = match connect(path) {
-            Ok(connection) => connection,
-            Err(why) => {
-                let aside = suffixed(path, ".damaged");
-                tracing::warn!(
-                    "the index {} cannot be used ({why}): it is put aside as {} and made again",
-                    path.display(),
-                    aside.display()
-                );
-                std::fs::rename(path, &aside).map_err(|e| fail(format!("{why}, and renaming it fails: {e}")))?;
-                for tail in ["-wal", "-shm"] {
-                    match std::fs::remove_file(suffixed(path, tail)) {
-                        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(fail(e.to_string())),
-                        _ => {}
-                    }
-                }
-                connect(path).map_err(fail)?
-            }
-        };
+        let writer = TABLES.open_or_renew(path).map_err(fail)?;
         let reader = Connection::open(path).map_err(|e| fail(e.to_string()))?;
-        reader.busy_timeout(Duration::from_secs(5)).map_err(|e| fail(e.to_string()))?;
+        reader.busy_timeout(BUSY_TIMEOUT).map_err(|e| fail(e.to_string()))?;
         let (ops, queue) = mpsc::channel(QUEUE_OPS_MAX);
         let broken = Arc::new(AtomicBool::new(false));
         let mut writer = Writer { connection: writer, topics: HashMap::new(), broken: broken.clone() };
@@ -289,17 +274,6 @@ fn lock(reader: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
     reader.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn suffixed(path: &Path, tail: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(tail);
-    name.into()
-}
-
-/// Times and offsets as SQLite keeps integers. Both stay below 2^63: times end in the year 2200.
-pub(crate) fn signed(n: u64) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
-}
-
 fn listed(r: &rusqlite::Row<'_>) -> rusqlite::Result<Listed> {
     Ok(Listed { first: r.get(0)?, place: r.get(1)? })
 }
@@ -311,30 +285,6 @@ fn holding(statement: &mut CachedStatement<'_>, offset: u64) -> rusqlite::Result
     let Some((first, place, readings)) = found else { return Ok(None) };
     let leaf = u32::try_from(offset.saturating_sub(first)).ok().filter(|leaf| *leaf < readings);
     Ok(u64::try_from(place).ok().zip(leaf).map(|(place, leaf)| (Listed { first, place }, leaf)))
-}
-
-/// Opens or makes the file and checks it. The error is text: whatever it is, the file is put aside.
-fn connect(path: &Path) -> Result<Connection, String> {
-    let text = |e: rusqlite::Error| e.to_string();
-    let connection = Connection::open(path).map_err(text)?;
-    connection.busy_timeout(Duration::from_secs(5)).map_err(text)?;
-    connection
-        .execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 8000;",
-        )
-        .map_err(text)?;
-    let version: i64 = connection.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(text)?;
-    match version {
-        0 => connection.execute_batch(SCHEMA).map_err(text)?,
-        SCHEMA_VERSION => {
-            let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(text)?;
-            if verdict != "ok" {
-                return Err(verdict);
-            }
-        }
-        other => return Err(format!("its version is {other}, this software knows {SCHEMA_VERSION}")),
-    }
-    Ok(connection)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! None of them is trusted: the replica takes over only what the committee's certificate asks for, and asks the next
 //! one if somebody gives something else. Here is only the way to them, and what is told of the progress.
 
-use crate::cli::client::NodeClient;
+use crate::cli::client::{ClientError, NodeClient};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use replica::{Joining, Progress, Upstream, Watch};
 use std::io::IsTerminal as _;
@@ -17,14 +17,17 @@ pub(crate) const PEERS_MAX: usize = 64;
 /// How to join from these nodes, in this order; not at all if there are none.
 ///
 /// # Errors
-/// The first that is no address of a node.
-pub(crate) fn from_peers(urls: &[String]) -> Result<Joining, String> {
+/// [`ClientError`] for the first that is no address of a node, or cannot be asked as it should.
+pub(crate) fn from_peers(urls: &[String]) -> Result<Joining, ClientError> {
     if urls.is_empty() {
         return Ok(Joining::default());
     }
     let mut upstreams = Vec::with_capacity(urls.len());
+    // a token is for one node: it is not shown to several
+    let single = urls.len() == 1;
     for url in urls {
-        upstreams.push(upstream(NodeClient::new(url).map_err(|_| url.clone())?));
+        let node = if single { NodeClient::new(url) } else { NodeClient::nameless(url) };
+        upstreams.push(upstream(node?));
     }
     Ok(Joining { upstreams, watch: watch() })
 }

@@ -64,6 +64,18 @@ impl DirLock {
     }
 }
 
+/// The id of the process that has `dir`, as it wrote it down; none if nobody has it. Changes nothing.
+pub(crate) fn owner(dir: &Path) -> Option<String> {
+    let file = File::open(dir.join("lock")).ok()?;
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => {
+            let pid = io::read_to_string(&file).unwrap_or_default();
+            Some(if pid.trim().is_empty() { "unknown".into() } else { pid.trim().into() })
+        }
+        Ok(()) | Err(TryLockError::Error(_)) => None,
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -72,11 +84,14 @@ mod tests {
     #[test]
     fn a_directory_has_one_owner() {
         let dir = tempfile::tempdir().unwrap();
+        assert_eq!(owner(dir.path()), None);
         let first = DirLock::take(dir.path()).unwrap();
+        assert_eq!(owner(dir.path()), Some(std::process::id().to_string()));
         let message = DirLock::take(dir.path()).unwrap_err().to_string();
         assert!(message.contains("in use by another wattle process"), "{message}");
         assert!(message.contains(&std::process::id().to_string()), "{message}");
         drop(first);
+        assert_eq!(owner(dir.path()), None);
         DirLock::take(dir.path()).unwrap();
     }
 

@@ -6,7 +6,8 @@
 //! ```text
 //! main ─▶ cli (one file a subcommand) ─▶ up ─────▶ config ─▶ assembly ─▶ replica, mqtt, site, index, http
 //!                                     ├▶ replay, receipt, status …  ─▶ a node's MQTT and HTTP, from outside
-//!                                     └▶ demo, bench ─▶ `wattle up` as child processes
+//!                                     ├▶ demo, bench, capacity ─▶ `wattle up` as child processes
+//!                                     └▶ simulate (`wattle sim`) ─▶ sim: models, without any of the above
 //! ```
 //! # Rules
 //! - stdout carries only results; notes, progress and logs go to stderr.
@@ -17,6 +18,7 @@
 mod asking;
 mod assembly;
 mod bench;
+mod capacity;
 mod cli;
 mod clock;
 mod config;
@@ -24,6 +26,8 @@ mod demo;
 mod devices;
 mod exchange;
 mod fog;
+mod following;
+mod hex;
 mod http;
 mod index;
 mod joining;
@@ -31,9 +35,14 @@ mod lock;
 mod metrics;
 mod roles;
 mod services;
+mod simulate;
 mod site;
 mod spends;
+mod sqlite;
+mod supervisor;
 mod things;
+mod tokens;
+mod traces;
 mod values;
 
 use std::process::ExitCode;
@@ -45,6 +54,8 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     cli::logging::start(arguments.verbose, &arguments.command);
+    cli::client::show_token(arguments.token_file.clone());
+    cli::trust::believe(arguments.ca.clone());
     match cli::run(&arguments.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

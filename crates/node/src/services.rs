@@ -20,6 +20,8 @@ mod store;
 pub(crate) use gateway::MARGIN_MS;
 
 use crate::config::Config;
+use crate::following::{Following, place};
+use crate::sqlite::Store;
 use anyhow::{Context as _, anyhow};
 use committees::Way;
 use desk::Desk;
@@ -32,7 +34,6 @@ use settling::Settling;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use store::Store;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -71,19 +72,10 @@ pub(crate) async fn prepare(
         None => key.clone(),
     };
     let file = config.services_file();
-    let store = tokio::task::spawn_blocking(move || Store::open(&file)).await.context("opening the file of services")??;
+    let store = tokio::task::spawn_blocking(move || store::FILE.open(&file)).await.context("opening the file of services")??;
     let store = Arc::new(store);
     let status = ledger.status().await.context("the ledger node has stopped")?;
-    // what was bought before the provider first looked is nothing to it
-    let height = store
-        .transact(move |t| {
-            let known = store::height(t)?;
-            if known.is_none() {
-                store::set_height(t, status.height)?;
-            }
-            Ok(known.unwrap_or(status.height))
-        })
-        .await?;
+    let height = place::begin(&store, status.height).await?;
     let answer = Duration::from_millis(settings.answer_ms);
     let changed = Arc::new(Notify::new());
     Ok(Some(Prepared { ledger: ledger.clone(), genesis: genesis.clone(), site, key, answer, store, changed, height }))
@@ -100,11 +92,10 @@ impl Prepared {
         let Self { ledger, genesis, site, key, answer, store, changed, height } = self;
         let follower = Follower {
             ledger: ledger.clone(),
+            following: Following::new(ledger.clone(), follower::EVENTS_MAX, height),
             provider: key.public_key(),
             store: store.clone(),
             changed: changed.clone(),
-            height,
-            noted: height,
             providers: BTreeMap::new(),
         };
         let settling = Settling::new(ledger.clone(), genesis.network(), key);

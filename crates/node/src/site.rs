@@ -33,6 +33,7 @@ pub(crate) use speaker::record;
 
 use crate::fog::{FogError, FogHandle, FogRunner, FogStats, LogSink};
 use crate::index::{Index, Lookup};
+use crate::traces::Traces;
 use mqtt::{Broker, IdentityCounters, Ingress, IngressCounters, LogError, LogStats, SiteLog};
 use prometheus_client::metrics::histogram::Histogram;
 use protocol::{DecodeError, DeviceTopic, Id, Name, Reading};
@@ -238,6 +239,7 @@ pub(crate) struct Site {
     index: Index,
     lookup: Lookup,
     fog: Option<FogHandle>,
+    traces: Traces,
 }
 
 /// The tasks of a site.
@@ -275,6 +277,7 @@ pub(crate) fn start(parts: SiteParts, recovered: Recovered) -> (Site, SiteTasks)
     let confirmations_dropped = Arc::new(AtomicU64::new(0));
     let (confirmed, to_tell) = mpsc::channel(CONFIRMATIONS_MAX);
     let (stop, stopped) = watch::channel(false);
+    let traces = Traces::start(name.as_str());
     let site = Site {
         name: name.clone(),
         log: log.clone(),
@@ -288,6 +291,7 @@ pub(crate) fn start(parts: SiteParts, recovered: Recovered) -> (Site, SiteTasks)
         index: index.clone(),
         lookup: Lookup::new(index.clone(), ledger.clone()),
         fog: fog.as_ref().map(FogRunner::handle),
+        traces: traces.clone(),
     };
     let issuer = issuer::Issuer {
         ledger: ledger.clone(),
@@ -299,6 +303,7 @@ pub(crate) fn start(parts: SiteParts, recovered: Recovered) -> (Site, SiteTasks)
         batch_readings_max,
         watermark,
         earners: Arc::new(earners),
+        traces: traces.clone(),
     };
     let follower = follower::Follower {
         ledger,
@@ -311,6 +316,7 @@ pub(crate) fn start(parts: SiteParts, recovered: Recovered) -> (Site, SiteTasks)
         confirmations_dropped: confirmations_dropped.clone(),
         feed,
         dropped,
+        traces,
     };
     let mut tasks = JoinSet::new();
     tasks.spawn(issuer.run(stopped.clone()));
@@ -349,6 +355,12 @@ impl Site {
         &self.lookup
     }
 
+    /// Where the way of readings is told.
+    #[must_use]
+    pub(crate) const fn traces(&self) -> &Traces {
+        &self.traces
+    }
+
     /// Confirmations from now on.
     #[must_use]
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<Confirmation>> {
@@ -357,8 +369,11 @@ impl Site {
 
     /// Closes the log and the intake: what they were told to forget is saved. For the end, when nothing appends any more.
     pub(crate) async fn close(&self) {
-        let (log, fog) = (self.log.clone(), self.fog.clone());
-        let close = move || log.close().and_then(|()| fog.map_or(Ok(()), |fog| fog.close()));
+        let (log, fog, traces) = (self.log.clone(), self.fog.clone(), self.traces.clone());
+        let close = move || {
+            traces.end();
+            log.close().and_then(|()| fog.map_or(Ok(()), |fog| fog.close()))
+        };
         match tokio::task::spawn_blocking(close).await {
             Ok(Ok(())) => {}
             Ok(Err(why)) => tracing::warn!("while closing the site's log: {why}"),

@@ -17,7 +17,7 @@ mod follower;
 mod store;
 
 pub(crate) use carried::SpendCounts;
-pub(crate) use store::{Row, SpendsError};
+pub(crate) use store::{Place, Row, SpendsError};
 
 use crate::asking::each;
 use carried::Carried;
@@ -115,16 +115,25 @@ impl Spends {
         Ok(past.or_else(|| live.map(|record| Known::Live(Box::new(record)))))
     }
 
-    /// The newest requests, or those of one wallet. At most [`LIST_MAX`].
+    /// The newest requests, or those of one wallet, or those of them before a place; with the place where the next begin, if
+    /// there may be more. At most [`LIST_MAX`].
     ///
     /// # Errors
     /// [`SpendsError`].
-    pub(crate) async fn newest(&self, wallet: Option<PublicKey>, limit: u32) -> Result<Vec<Known>, SpendsError> {
-        let rows = self.ask(move |store| store.spends(wallet, limit.min(LIST_MAX))).await?;
-        let ids = rows.iter().map(|row| row.id).collect();
+    pub(crate) async fn newest(
+        &self,
+        wallet: Option<PublicKey>,
+        before: Option<Place>,
+        limit: u32,
+    ) -> Result<(Vec<Known>, Option<Place>), SpendsError> {
+        let limit = limit.min(LIST_MAX);
+        let rows = self.ask(move |store| store.spends(wallet, before, limit)).await?;
+        let full = rows.len() as u64 >= u64::from(limit);
+        let next = rows.last().filter(|_| full).map(|(place, _)| *place);
+        let ids = rows.iter().map(|(_, row)| row.id).collect();
         let records = each(self.ledger.clone(), ids, |ledger, id| async move { ledger.spend_record(id).await }).await;
         let (mut found, mut others) = (Vec::with_capacity(rows.len()), Vec::new());
-        for (row, record) in rows.into_iter().zip(records) {
+        for ((_, row), record) in rows.into_iter().zip(records) {
             match record {
                 Some(record) if !(doubtful(record.status) && is_final(row.status)) => found.push(Some(Known::Live(Box::new(record)))),
                 Some(_) | None => {
@@ -134,15 +143,29 @@ impl Spends {
             }
         }
         let mut past = self.past(others).await?.into_iter();
-        Ok(found.into_iter().filter_map(|known| known.or_else(|| past.next().flatten())).collect())
+        Ok((found.into_iter().filter_map(|known| known.or_else(|| past.next().flatten())).collect(), next))
     }
 
-    /// Services, the newest first, or those of one provider. What they cost now is the ledger's to say. At most [`LIST_MAX`].
+    /// Services, the newest first, or those of one provider, or those before a place; each with its place. What they cost now is
+    /// the ledger's to say. At most [`LIST_MAX`].
     ///
     /// # Errors
     /// [`SpendsError`].
-    pub(crate) async fn services(&self, provider: Option<PublicKey>, limit: u32) -> Result<Vec<Id>, SpendsError> {
-        self.ask(move |store| store.services(provider, limit.min(LIST_MAX))).await
+    pub(crate) async fn services(
+        &self,
+        provider: Option<PublicKey>,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<(i64, Id)>, SpendsError> {
+        self.ask(move |store| store.services(provider, before, limit.min(LIST_MAX))).await
+    }
+
+    /// Wallets that spent last, the latest first, then those that offer services. At most `limit`.
+    ///
+    /// # Errors
+    /// [`SpendsError`].
+    pub(crate) async fn recent_wallets(&self, limit: usize) -> Result<Vec<PublicKey>, SpendsError> {
+        self.ask(move |store| store.recent_wallets(limit)).await
     }
 
     /// What became of requests that the replica does not know, each with the request itself out of its message, in their order;

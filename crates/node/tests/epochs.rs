@@ -49,7 +49,7 @@ impl Outsider {
         let peers: Vec<&str> = member.lines().filter(|line| line.starts_with("node") && line.contains("address")).collect();
         assert_eq!(peers.len(), usize::from(NODES), "{member}");
         let config = format!(
-            "[node]\nname = \"outside\"\n[ledger]\nlisten = \"127.0.0.1:{base}\"\n[ledger.peers]\n{}\n[http]\nlisten = \"127.0.0.1:{}\"\n\
+            "[node]\nname = \"outside\"\n[ledger]\nlisten = \"127.0.0.1:{base}\"\n[ledger.peers]\n{}\n[http]\nlisten = \"127.0.0.1:{}\"\nopen = \"loopback\"\n\
              [site]\nname = \"z5\"\n[broker]\nembedded = \"127.0.0.1:{}\"\n",
             peers.join("\n"),
             base + 1,

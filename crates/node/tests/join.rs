@@ -4,13 +4,15 @@
 #[path = "support/liar.rs"]
 mod liar;
 mod support;
+#[path = "support/tls.rs"]
+mod tls;
 
 use liar::Liar;
 use std::fs::File;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
-use support::{CONFIRM_TIMEOUT, NODE_TIMEOUT, Net, Process, until, verify, wattle};
+use support::{CONFIRM_TIMEOUT, NODE_TIMEOUT, Net, Process, installed, until, verify, wattle};
 
 /// Readings before the new node joins.
 const BEFORE: u64 = 60;
@@ -22,7 +24,10 @@ const SUMMIT: [u8; 1] = [0];
 /// POST of a question; `None` if nobody answers.
 fn ask(base: &str, kind: &str, question: &[u8]) -> Option<(u16, Vec<u8>)> {
     let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(10))).build();
-    let agent: ureq::Agent = config.into();
+    asked(&config.into(), base, kind, question)
+}
+
+fn asked(agent: &ureq::Agent, base: &str, kind: &str, question: &[u8]) -> Option<(u16, Vec<u8>)> {
     let mut response = agent.post(&format!("{base}/api/v1/sync")).content_type(kind).send(question).ok()?;
     let status = response.status().as_u16();
     response.body_mut().read_to_vec().ok().map(|body| (status, body))
@@ -43,10 +48,16 @@ fn three_of_four() -> (Net, u64) {
     let mut net = Net::init(4, &[]);
     (1..=3).for_each(|k| net.start(k));
     (1..=3).for_each(|k| net.wait_ready(k));
+    let url = net.http(2);
+    grown(net, move || summit(&url))
+}
+
+/// Lets a network confirm readings until there is a place to join at, and says how many they were.
+fn grown(net: Net, summit: impl Fn() -> Option<(u16, Vec<u8>)>) -> (Net, u64) {
     let file = net.dir.path().join("before.csv");
     readings(&file, 1_470_009_600_000, BEFORE);
     net.replay(&file, &["--rate", "20"]);
-    let place = || summit(&net.http(2)).is_some_and(|(status, _)| status == 200);
+    let place = || summit().is_some_and(|(status, _)| status == 200);
     let mut extra = 0;
     until("there is a place to join at", CONFIRM_TIMEOUT, || {
         if !place() {
@@ -109,6 +120,29 @@ fn a_node_joins_confirms_and_comes_back() {
     goes_on(&net, total + AFTER, 1_500_009_600_000);
     let receipt = net.receipt("z1/m1/sense/power@1500009600000000");
     assert!(verify(&receipt, &net.genesis()).is_ok());
+}
+
+#[test]
+fn a_node_joins_over_tls() {
+    if installed("openssl").is_none() {
+        eprintln!("skipped: openssl is not installed here");
+        return;
+    }
+    let mut net = Net::init(4, &[]);
+    let dir = net.node_dir(3);
+    tls::authority(&dir, "ours");
+    tls::key(&dir);
+    tls::certificate(&dir, Some("ours"), "subjectAltName=DNS:localhost\n", 30);
+    net.configure(3, tls::TABLE);
+    (1..=3).for_each(|k| net.start(k));
+    (1..=2).for_each(|k| net.wait_ready(k));
+    let (authority, url) = (dir.join("ours.pem"), net.http(3).replace("http://127.0.0.1", "https://localhost"));
+    let (agent, asks) = (tls::agent(&authority), url.clone());
+    let (mut net, total) = grown(net, move || asked(&agent, &asks, "application/octet-stream", &SUMMIT));
+    net.start_with(4, &["--from-peer", &url, "--ca", authority.to_str().unwrap()]);
+    net.wait_ready(4);
+    assert!(net.log(4).contains("joined"), "it did not join:\n{}", net.log(4));
+    until("it holds the readings", CONFIRM_TIMEOUT, || net.count(4, "/ledger/readings") == total);
 }
 
 #[test]

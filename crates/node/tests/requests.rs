@@ -122,6 +122,11 @@ fn one_device_asks_another_and_the_ledger_is_between_them() {
     assert_eq!((&message["body"], &message["height"]), (&json!("data"), &pack[0]["height"]));
     let listed = run(&["requests", "--node", &world.net.http(1)]).ok();
     assert!(listed.contains("z1/button") && listed.contains("delivered"), "{listed}");
+    let within = |query: &str| {
+        let (_, text) = get(&world.net.http(1), &format!("/api/v1/requests?{query}")).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()["requests"].as_array().expect("a list").len()
+    };
+    assert_eq!((within("to=2000-01-01T00:00:00Z"), within("from=2000-01-01T00:00:00Z") > 0), (0, true));
 
     refused_here(&world, &mut notices);
     declined_there(&world, &mut notices);

@@ -153,7 +153,7 @@ fn a_chain_is_final_proved_and_done_once() {
     let value = |name: &str| metrics.lines().find_map(|l| l.strip_prefix(name)?.trim().parse::<f64>().ok());
     assert!(value("wattle_spends_total{status=\"final\"}") >= Some(4.0), "{metrics}");
     assert_eq!(value("wattle_spend_final_seconds_count"), Some(3.0));
-    assert_eq!(value("wattle_coins_funded"), Some(100.0));
+    assert_eq!(value("wattle_coins_funded_dcoin_total"), Some(100.0));
 }
 
 fn unhex(text: &str) -> Vec<u8> {

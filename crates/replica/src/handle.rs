@@ -305,6 +305,12 @@ impl Handle {
         self.ask(|reply| Request::RecentMessages { limit, reply }).await.unwrap_or_default()
     }
 
+    /// Messages in the order of their arrival, the newest first: those below the place `before`, or the newest, each with its
+    /// place. At most 1000.
+    pub async fn messages(&self, before: Option<u64>, limit: usize) -> Vec<(u64, MessageRecord)> {
+        self.ask(|reply| Request::MessagesBefore { before, limit, reply }).await.unwrap_or_default()
+    }
+
     /// A milestone this node has executed, by its height.
     pub async fn milestone(&self, height: u64) -> Option<MilestoneRecord> {
         self.ask(|reply| Request::Milestone { height, reply }).await.flatten()

@@ -2,12 +2,15 @@
 //!
 //! That a certificate is genuine is decided before, when the connection is made; here it is asked whose it is.
 
-use super::error::{AccessError, read_text};
+use super::error::{AccessError, read, read_text};
 use protocol::Id;
 use std::collections::HashSet;
 use std::path::Path;
 use x509_parser::parse_x509_certificate;
+use x509_parser::pem::Pem;
 
+/// Bytes of a file of certificates.
+const CERTIFICATES_BYTES_MAX: u64 = 16 << 20;
 /// Bytes of a list of revoked certificates.
 const LIST_BYTES_MAX: u64 = 16 << 20;
 /// Hexadecimal digits of a SHA-256 fingerprint.
@@ -41,6 +44,25 @@ impl Certificate {
         let fingerprint = Id::hash(&[own.as_slice()]);
         Ok(Self { common_name, serial, fingerprint, not_after_s, chain })
     }
+}
+
+/// When the first of the certificates in a file (PEM) ends, in seconds since 1970. Blocks on the file.
+///
+/// # Errors
+/// [`AccessError`] if the file cannot be read, or holds something else.
+pub fn certificates_end_s(path: &Path) -> Result<u64, AccessError> {
+    let bytes = read(path, CERTIFICATES_BYTES_MAX)?;
+    let mut end_s: Option<u64> = None;
+    for block in Pem::iter_from_buffer(&bytes) {
+        let block = block.map_err(|why| AccessError::content(path, format!("it is not PEM: {why}")))?;
+        if block.label != "CERTIFICATE" {
+            continue;
+        }
+        let parsed = block.parse_x509().map_err(|why| AccessError::content(path, format!("a certificate is not X.509: {why}")))?;
+        let not_after_s = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
+        end_s = Some(end_s.map_or(not_after_s, |end_s| end_s.min(not_after_s)));
+    }
+    end_s.ok_or_else(|| AccessError::content(path, "it holds no certificate in PEM"))
 }
 
 /// Common name, serial number and end.
@@ -132,6 +154,22 @@ mod tests {
         assert!(certificate.not_after_s > 1_700_000_000);
         assert!(Certificate::new(vec![]).is_err());
         assert!(Certificate::new(vec![vec![0x30, 0x03, 1, 1, 1]]).is_err());
+    }
+
+    #[test]
+    fn of_several_certificates_the_first_to_end_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("certificates.pem");
+        let made = |year: i32| {
+            let mut params = rcgen::CertificateParams::new(vec![]).unwrap();
+            params.not_after = rcgen::date_time_ymd(year, 1, 1);
+            params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
+        };
+        std::fs::write(&path, format!("{}{}", made(2033), made(2031))).unwrap();
+        assert_eq!(certificates_end_s(&path), Ok(1_924_992_000), "the first day of 2031");
+        std::fs::write(&path, "no PEM").unwrap();
+        assert!(certificates_end_s(&path).unwrap_err().to_string().contains("no certificate"));
+        assert!(certificates_end_s(&dir.path().join("none")).is_err());
     }
 
     #[test]

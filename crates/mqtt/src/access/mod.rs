@@ -30,7 +30,7 @@ mod tokens;
 mod users;
 
 pub use authority::{AccessConfig, Admission, Anonymous, Attempt, Authority, Proof};
-pub use certificate::{Certificate, Revoked};
+pub use certificate::{Certificate, Revoked, certificates_end_s};
 pub use counters::{AccessCounters, AccessReport, Refused};
 pub use error::AccessError;
 pub(crate) use error::read as read_file;

@@ -40,6 +40,9 @@ pub(crate) fn prepare(config: &Config) -> anyhow::Result<Prepared> {
         .with_context(|| format!("cannot make the data directory {}: choose another by node.data_dir", data.display()))?;
     let lock = DirLock::take(&data)?;
     claim_network(&data.join("network"), genesis.network())?;
+    if let Some(tls) = config.http_tls() {
+        http::try_tls(&tls).context("HTTPS")?;
+    }
     let http = http::bind(config.http.listen)?;
     check_free(config.ledger.listen, "peers", "ledger.listen")?;
     for (key, address) in config.broker.iter().flat_map(BrokerConfig::listeners) {
@@ -60,13 +63,21 @@ pub(crate) fn prepare(config: &Config) -> anyhow::Result<Prepared> {
     Ok(Prepared { config: config.clone(), genesis, key, joining: replica::Joining::default(), lock, http })
 }
 
-fn read_genesis(file: &Path) -> anyhow::Result<Genesis> {
+/// Reads a genesis file.
+///
+/// # Errors
+/// One that names the file, and says what to do.
+pub(crate) fn read_genesis(file: &Path) -> anyhow::Result<Genesis> {
     let text = std::fs::read_to_string(file)
         .with_context(|| format!("cannot read the genesis {}: node.genesis names it, `wattle init` makes one", file.display()))?;
     Genesis::from_json(&text).with_context(|| format!("the genesis {}", file.display()))
 }
 
-fn read_key(file: &Path) -> anyhow::Result<SecretKey> {
+/// Reads a node's key.
+///
+/// # Errors
+/// One that names the file, and says what to do.
+pub(crate) fn read_key(file: &Path) -> anyhow::Result<SecretKey> {
     let text = std::fs::read_to_string(file)
         .with_context(|| format!("cannot read the key {}: node.key_file names it, `wattle init` makes one", file.display()))?;
     let seed: protocol::Id = text
@@ -81,7 +92,10 @@ fn read_key(file: &Path) -> anyhow::Result<SecretKey> {
 }
 
 /// Whether the node has anybody to talk to. It need not be of the genesis' committee: others look on, and may be elected.
-fn check_committee(config: &Config, genesis: &Genesis, key: &SecretKey) -> anyhow::Result<()> {
+///
+/// # Errors
+/// One that says who or what is missing.
+pub(crate) fn check_committee(config: &Config, genesis: &Genesis, key: &SecretKey) -> anyhow::Result<()> {
     let me = key.public_key();
     let (genesis_file, key_file) = (config.genesis_file(), config.key_file());
     let validators = genesis.committee.validators();

@@ -82,6 +82,21 @@ impl Config {
         self.base.join(&self.node.genesis)
     }
 
+    /// Certificates that the configuration names, each with the setting that names it.
+    #[must_use]
+    pub(crate) fn certificate_files(&self) -> Vec<(&'static str, PathBuf)> {
+        let broker = self.broker.as_ref();
+        let named = [
+            ("http.tls.certificate", self.http.tls.as_ref().map(|tls| &tls.certificate)),
+            ("broker.certificate", broker.and_then(|broker| broker.certificate.as_ref())),
+            ("broker.client_ca", broker.and_then(|broker| broker.client_ca.as_ref())),
+            ("broker.login.certificate", broker.and_then(|broker| broker.login.certificate.as_ref())),
+            ("tier.certificate", self.tier.as_ref().and_then(|tier| tier.certificate.as_ref())),
+            ("mqttsn.certificate", self.mqttsn.as_ref().and_then(|gateway| gateway.certificate.as_ref())),
+        ];
+        named.into_iter().filter_map(|(name, file)| Some((name, self.base.join(file?)))).collect()
+    }
+
     /// The key file.
     #[must_use]
     pub(crate) fn key_file(&self) -> PathBuf {

@@ -127,7 +127,7 @@ impl Network {
                 .process_group(0) // Ctrl-C is for us; we stop them in order
                 .spawn()
                 .map_err(|e| Failure::new(Exit::Fault, e, program.display(), "check that it may be executed"))?;
-            let client = NodeClient::new(&format!("http://127.0.0.1:{}", ports.http))?;
+            let client = NodeClient::nameless(&format!("http://127.0.0.1:{}", ports.http))?;
             network.nodes.push(NodeProcess { name: format!("node{}", index + 1), child, client, log });
         }
         Ok(network)

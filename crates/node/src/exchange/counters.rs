@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// After how many rows of the list of requests those that are too many are looked for.
+const TRIM_EVERY: u64 = 256;
+
 /// The counters, shared by the tasks.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
@@ -37,6 +40,8 @@ pub(super) struct Counters {
     pub(super) handed_over: AtomicU64,
     /// Messages that were handed over to devices here.
     pub(super) parcels: AtomicU64,
+    /// Rows that were added to the list of requests.
+    listed: AtomicU64,
 }
 
 /// The same as numbers.
@@ -87,5 +92,11 @@ impl Counters {
             handed_over: read(&self.handed_over),
             parcels: read(&self.parcels),
         }
+    }
+
+    /// Counts rows that are added to the list of requests; whether it is time to look for those that are too many.
+    pub(super) fn trim_is_due(&self, added: usize) -> bool {
+        let before = self.listed.fetch_add(added as u64, Ordering::Relaxed);
+        before / TRIM_EVERY != before.saturating_add(added as u64) / TRIM_EVERY
     }
 }

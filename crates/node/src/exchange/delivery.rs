@@ -10,7 +10,8 @@
 use super::counters::{Counters, count};
 use super::issuing::Jobs;
 use super::payload::command;
-use super::store::{self, Held, Store, StoreError};
+use super::store::{self, Held};
+use crate::sqlite::{Store, StoreError};
 use mqtt::Broker;
 use protocol::Topic;
 use protocol::exchange::{Answer, Record, Verdict};

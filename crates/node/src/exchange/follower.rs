@@ -1,5 +1,4 @@
-//! Follows the ledger and reads what sites tell each other: every milestone once, in order, also those that were confirmed while
-//! this node was down.
+//! Follows the ledger and reads what sites tell each other.
 //!
 //! ```text
 //! milestone ─▶ its messages ─▶ records ─┬─ request for a device here ─▶ judge ─▶ store (one transaction) ─▶ delivery
@@ -15,23 +14,23 @@ use super::notices::Notices;
 use super::payload::Notice;
 use super::policy::{Acceptance, Policy};
 use super::roaming::Roaming;
-use super::store::{self, Incoming, Store, StoreError, Taken};
+use super::store::{self, Incoming, Taken};
 use super::{AHEAD_US_MAX, Told};
 use crate::config::AGE_S_MAX;
 use crate::devices::standing;
+use crate::following::{Following, Milestone, News, place};
+use crate::sqlite::{Store, StoreError};
 use mqtt::Registered;
 use protocol::exchange::{Answer, Record, Verdict, records};
 use protocol::limits::ANSWER_REASON_BYTES_MAX;
 use protocol::{Body, DeviceName, DeviceRequest, Id, Name, NetworkId, PublicKey};
-use replica::{Event, Handle};
+use replica::Handle;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
 
 /// Events that may wait before the subscription is lost; then everything since is asked for.
-const EVENTS_MAX: usize = 1024;
-/// Milestones without records after which the height is noted all the same.
-const NOTE_HEIGHT_EVERY: u64 = 256;
+pub(super) const EVENTS_MAX: usize = 1024;
 /// Requests of one milestone that are told that they are refused. Each answer costs this site, and anybody may ask for anything.
 const REFUSALS_TOLD_MAX: usize = 32;
 /// The pause after the store has failed.
@@ -40,6 +39,7 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// The task that follows.
 pub(super) struct Follower {
     pub(super) ledger: Handle,
+    pub(super) following: Following,
     pub(super) me: PublicKey,
     pub(super) network: NetworkId,
     pub(super) site: Name,
@@ -56,62 +56,24 @@ pub(super) struct Follower {
     pub(super) gate: Arc<Mutex<()>>,
     /// Told when there is something to hand to the broker.
     pub(super) held: Arc<Notify>,
-    /// The last milestone that was read.
-    pub(super) height: u64,
-    /// The last one that was noted.
-    pub(super) noted: u64,
-}
-
-/// A milestone that is being read.
-#[derive(Clone, Copy)]
-struct Milestone {
-    height: u64,
-    time_ms: u64,
 }
 
 impl Follower {
     /// Follows until the ledger stops.
     pub(super) async fn run(mut self) {
-        while let Some(mut events) = self.ledger.subscribe(EVENTS_MAX).await {
-            let Some(status) = self.ledger.status().await else { return };
-            self.catch_up(status.height).await;
-            while let Some(event) = events.recv().await {
-                let Event::Milestone { height, time_ms, confirmed, .. } = event else { continue };
-                if height <= self.height {
-                    continue;
-                }
-                self.catch_up(height.saturating_sub(1)).await;
-                // a message that anchors readings holds no records
-                let ids: Vec<Id> = confirmed.iter().filter(|c| c.readings == 0).map(|c| c.id).collect();
-                self.milestone(Milestone { height, time_ms }, &ids).await;
+        while let Some(news) = self.following.next().await {
+            match news {
+                News::Milestone(milestone) => self.milestone(&milestone).await,
+                // what it told is lost to this site
+                News::Missed => count(&self.counters.missed),
+                News::Spends(_) | News::Lost => {}
             }
         }
     }
 
-    /// Reads milestones up to `to`.
-    async fn catch_up(&mut self, to: u64) {
-        while self.height < to {
-            let height = self.height.saturating_add(1);
-            match self.ledger.milestone(height).await {
-                Some(record) if !record.pruned => {
-                    let time_ms = record.milestone.time_ms;
-                    self.milestone(Milestone { height, time_ms }, &record.messages).await;
-                }
-                _ => {
-                    if self.ledger.status().await.is_none() {
-                        return;
-                    }
-                    // before this node joined, or dropped since: what it told is lost to this site
-                    count(&self.counters.missed);
-                    self.height = height;
-                }
-            }
-        }
-    }
-
-    async fn milestone(&mut self, milestone: Milestone, ids: &[Id]) {
+    async fn milestone(&mut self, milestone: &Milestone) {
         let mut told = Vec::new();
-        for id in ids {
+        for id in &milestone.messages {
             let Some(found) = self.ledger.message(*id).await else {
                 count(&self.counters.missed);
                 continue;
@@ -134,10 +96,9 @@ impl Follower {
             tracing::error!(height = milestone.height, "the site cannot follow what others tell: {why}; trying again");
             tokio::time::sleep(RETRY_PAUSE).await;
         }
-        self.height = milestone.height;
     }
 
-    async fn read(&mut self, milestone: Milestone, told: &[(Told, Record)]) -> Result<(), StoreError> {
+    async fn read(&mut self, milestone: &Milestone, told: &[(Told, Record)]) -> Result<(), StoreError> {
         let mut incoming = Vec::new();
         for (from, record) in told {
             match record {
@@ -167,9 +128,9 @@ impl Follower {
                 }
             }
         }
-        if !told.is_empty() || milestone.height.saturating_sub(self.noted) >= NOTE_HEIGHT_EVERY {
+        if !told.is_empty() || self.following.is_due() {
             self.take(milestone, incoming).await?;
-            self.noted = milestone.height;
+            self.following.noted();
         }
         Ok(())
     }
@@ -228,13 +189,14 @@ impl Follower {
     }
 
     /// Takes what is to be taken, with the height, in one transaction; then answers.
-    async fn take(&self, milestone: Milestone, incoming: Vec<Incoming>) -> Result<(), StoreError> {
+    async fn take(&self, milestone: &Milestone, incoming: Vec<Incoming>) -> Result<(), StoreError> {
+        let (height, time_ms) = (milestone.height, milestone.time_ms);
         let requests: Vec<Id> = incoming.iter().map(|i| i.request.id()).collect();
-        let trim = self.store.trim_is_due(incoming.len());
+        let trim = self.counters.trim_is_due(incoming.len());
         let taken = self.store.transact(move |t| {
             let taken = incoming.iter().map(|i| store::take(t, i)).collect::<rusqlite::Result<Vec<_>>>()?;
-            store::forget_slots(t, milestone.time_ms)?;
-            store::set_height(t, milestone.height)?;
+            store::forget_slots(t, time_ms)?;
+            place::set_height(t, height)?;
             if trim {
                 store::trim(t)?;
             }

@@ -8,7 +8,8 @@
 use super::counters::{Counters, count};
 use super::notices::Notices;
 use super::payload::Notice;
-use super::store::{self, Issued, Store};
+use super::store::{self, Issued};
+use crate::sqlite::Store;
 use protocol::exchange::{Record, RecordsWriter};
 use protocol::{Body, DeviceRequest, Id};
 use replica::{Handle, IssueError};
@@ -138,7 +139,7 @@ impl Issuer {
             }
         }
         if !rows.is_empty() {
-            let trim = self.store.trim_is_due(rows.len());
+            let trim = self.counters.trim_is_due(rows.len());
             let noted = self.store.transact(move |t| {
                 rows.iter().try_for_each(|row| store::issued(t, row))?;
                 if trim { store::trim(t) } else { Ok(()) }

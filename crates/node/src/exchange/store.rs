@@ -9,16 +9,12 @@
 //! | `guests`, `parcels` | devices that are away or visiting, and what waits for them (`roaming`) | they are at home again |
 //!
 //! # Rules
-//! - A transaction is on the disk before anything follows from it. What a milestone brings is one transaction.
+//! - What a milestone brings is one transaction, and on the disk before anything follows from it.
 //! - What is taken is decided in the transaction, by the slot: so nothing is taken twice, however often a milestone comes.
 
+use crate::sqlite::{Remembered, signed};
 use protocol::{Decode as _, DeviceRequest, Encode as _, Id};
-use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use thiserror::Error;
+use rusqlite::{OptionalExtension as _, Transaction, params};
 
 /// Commands that may wait.
 pub(super) const HELD_MAX: u64 = 1024;
@@ -26,11 +22,8 @@ pub(super) const HELD_MAX: u64 = 1024;
 const SLOTS_MAX: u64 = 262_144;
 /// Requests that are listed of each way: what strangers ask for does not push out what devices here asked.
 const LISTED_MAX: u32 = 10_000;
-/// After how many rows those beyond are looked for.
-const TRIM_EVERY: u64 = 256;
 /// Requests in one answer.
 pub(crate) const LIST_MAX: u32 = 1000;
-const SCHEMA_VERSION: i64 = 2;
 const SCHEMA: &str = "
     BEGIN;
     CREATE TABLE place (one INTEGER PRIMARY KEY CHECK (one = 1), height INTEGER NOT NULL);
@@ -48,24 +41,13 @@ const SCHEMA: &str = "
         payload BLOB NOT NULL, PRIMARY KEY (visit, issuer, number)) WITHOUT ROWID;
     PRAGMA user_version = 2;
     COMMIT;";
-
-/// Why the site cannot remember.
-#[derive(Debug, Error)]
-pub(crate) enum StoreError {
-    /// The file cannot be used.
-    #[error(
-        "cannot use {path}: {why}; it remembers which requests of devices were carried out: restore it from a backup, or delete it while the node is stopped if repetitions of the last day do no harm"
-    )]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
-    /// It was open, and fails now.
-    #[error("the file of requests fails: {0}")]
-    Fails(String),
-}
+/// The file.
+pub(super) const FILE: Remembered = Remembered {
+    name: "requests",
+    lost: "it remembers which requests of devices were carried out: restore it from a backup, or delete it while the node is stopped if repetitions of the last day do no harm",
+    schema: SCHEMA,
+    version: 2,
+};
 
 /// A request for a device of this site, as a milestone brought it.
 #[derive(Clone, Debug)]
@@ -152,88 +134,6 @@ pub(super) struct Issued {
     pub(super) message: Id,
     /// When, in milliseconds since 1970.
     pub(super) at_ms: u64,
-}
-
-/// The file.
-pub(super) struct Store {
-    connection: Mutex<Connection>,
-    rows: AtomicU64,
-}
-
-impl Store {
-    /// Opens the file, or makes it.
-    ///
-    /// # Errors
-    /// [`StoreError::Open`].
-    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        let fail = |why: String| StoreError::Open { path: path.into(), why };
-        let text = |e: rusqlite::Error| fail(e.to_string());
-        let connection = Connection::open(path).map_err(text)?;
-        connection.busy_timeout(Duration::from_secs(5)).map_err(text)?;
-        connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;").map_err(text)?;
-        let version: i64 = connection.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(text)?;
-        match version {
-            0 => connection.execute_batch(SCHEMA).map_err(text)?,
-            SCHEMA_VERSION => {
-                let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(text)?;
-                if verdict != "ok" {
-                    return Err(fail(verdict));
-                }
-            }
-            other => return Err(fail(format!("its version is {other}, this software knows {SCHEMA_VERSION}"))),
-        }
-        Ok(Self { connection: Mutex::new(connection), rows: AtomicU64::new(0) })
-    }
-
-    /// Does `work` in one transaction, where blocking is allowed.
-    ///
-    /// # Errors
-    /// [`StoreError::Fails`]; then nothing of it was done.
-    pub(super) async fn transact<T: Send + 'static>(
-        self: &Arc<Self>,
-        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let store = self.clone();
-        let done = tokio::task::spawn_blocking(move || store.transact_blocking(work)).await;
-        done.map_err(|e| StoreError::Fails(e.to_string()))?
-    }
-
-    /// As [`Store::transact`], blocking.
-    ///
-    /// # Errors
-    /// [`StoreError::Fails`].
-    pub(super) fn transact_blocking<T>(&self, work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let run = || -> rusqlite::Result<T> {
-            let transaction = connection.transaction()?;
-            let answer = work(&transaction)?;
-            transaction.commit()?;
-            Ok(answer)
-        };
-        run().map_err(|e| StoreError::Fails(e.to_string()))
-    }
-
-    /// Whether it is time to look for rows that are too many.
-    pub(super) fn trim_is_due(&self, added: usize) -> bool {
-        let before = self.rows.fetch_add(added as u64, Ordering::Relaxed);
-        before / TRIM_EVERY != before.saturating_add(added as u64) / TRIM_EVERY
-    }
-}
-
-/// Integers as SQLite keeps them.
-pub(super) fn signed(n: u64) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
-}
-
-/// Up to where the ledger was followed.
-pub(super) fn height(t: &Transaction<'_>) -> rusqlite::Result<Option<u64>> {
-    t.query_row("SELECT height FROM place", [], |r| r.get(0)).optional()
-}
-
-/// Notes up to where the ledger was followed.
-pub(super) fn set_height(t: &Transaction<'_>, height: u64) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO place (one, height) VALUES (1, ?1) ON CONFLICT (one) DO UPDATE SET height = max(height, ?1)";
-    t.prepare_cached(sql)?.execute(params![signed(height)]).map(drop)
 }
 
 /// Forgets numbers that no request can bear any more.
@@ -402,12 +302,17 @@ pub(super) fn recent(t: &Transaction<'_>, since_ms: u64) -> rusqlite::Result<Vec
     rows.collect()
 }
 
-/// The newest requests.
-pub(super) fn newest(t: &Transaction<'_>, limit: u32) -> rusqlite::Result<Vec<Listed>> {
+/// The newest requests, or those before a place: a time, a request, and its way.
+pub(super) fn newest(t: &Transaction<'_>, before: Option<&(u64, Id, String)>, limit: u32) -> rusqlite::Result<Vec<Listed>> {
     let sql = "SELECT request, way, sender, target, number, value, state, reason, message, height, at_ms
-        FROM requests ORDER BY at_ms DESC LIMIT ?1";
+        FROM requests WHERE at_ms <= ?2 AND (?3 IS NULL OR (at_ms, request, way) < (?2, ?3, ?4))
+        ORDER BY at_ms DESC, request DESC, way DESC LIMIT ?1";
+    let (at_ms, request, way) = match before {
+        Some((at_ms, request, way)) => (signed(*at_ms), Some(request.0), way.as_str()),
+        None => (i64::MAX, None, ""),
+    };
     let mut statement = t.prepare_cached(sql)?;
-    let rows = statement.query_map(params![limit.min(LIST_MAX)], |r| {
+    let rows = statement.query_map(params![limit.min(LIST_MAX), at_ms, request, way], |r| {
         Ok(Listed {
             request: Id(r.get(0)?),
             way: r.get(1)?,

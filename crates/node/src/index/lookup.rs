@@ -5,9 +5,12 @@
 //! ```
 //! A payload that the node has dropped cannot be compared: then the answer is that what may have held the reading is gone.
 
+mod pages;
+
+pub(crate) use pages::Span;
+
 use super::{Index, IndexError, Listed};
-use protocol::{Batch, Decode as _, DecodeError, DeviceTopic, Id, Reading, ReadingName};
-use std::cmp::Reverse;
+use protocol::{Batch, Decode as _, DecodeError, Id, Reading, ReadingName};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
@@ -76,15 +79,6 @@ pub(crate) struct Found {
     pub(crate) anchored: Arc<Opened>,
 }
 
-/// A list of readings.
-#[derive(Debug)]
-pub(crate) struct Newest {
-    /// The readings.
-    pub(crate) readings: Vec<Found>,
-    /// Why there are no more of them, if that is not because there are none.
-    pub(crate) cut_short: Option<LookupError>,
-}
-
 /// Looks readings up. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Lookup<P = replica::Handle> {
@@ -151,61 +145,6 @@ impl<P: Payloads> Lookup<P> {
         }
     }
 
-    /// The newest `limit` readings: of all in the order of their arrival, of one topic in the order of their time.
-    ///
-    /// # Errors
-    /// [`LookupError`], but for what is dropped: that cuts the list short.
-    pub(crate) async fn newest(&self, limit: usize, topic: Option<&DeviceTopic>) -> Result<Newest, LookupError> {
-        let mut readings = Vec::new();
-        let listed = match topic {
-            None => self.last_arrived(limit, &mut readings).await,
-            Some(topic) => self.last_of(limit, topic, &mut readings).await,
-        };
-        match listed {
-            Ok(()) => Ok(Newest { readings, cut_short: None }),
-            Err(why @ LookupError::Dropped(_)) => Ok(Newest { readings, cut_short: Some(why) }),
-            Err(why) => Err(why),
-        }
-    }
-
-    async fn last_arrived(&self, limit: usize, readings: &mut Vec<Found>) -> Result<(), LookupError> {
-        let mut before = None;
-        loop {
-            let batches = self.index.newest(before).await?;
-            let Some(last) = batches.last() else { return Ok(()) };
-            before = Some(last.first);
-            for batch in batches {
-                let opened = self.open(batch).await?;
-                let count = u32::try_from(opened.batch.readings.len()).unwrap_or(u32::MAX);
-                let room = limit.saturating_sub(readings.len());
-                readings.extend((0..count).rev().take(room).filter_map(|leaf| found(&opened, leaf)));
-                if readings.len() >= limit {
-                    return Ok(());
-                }
-            }
-        }
-    }
-
-    async fn last_of(&self, limit: usize, topic: &DeviceTopic, readings: &mut Vec<Found>) -> Result<(), LookupError> {
-        let mut before = None;
-        loop {
-            let batches = self.index.newest_of(topic, before).await?;
-            let Some((last, time)) = batches.last() else { return Ok(()) };
-            before = Some((*time, last.first));
-            for (batch, newest_us) in batches {
-                // batches may overlap in time: on until none to come can have a later reading
-                if readings.len() >= limit && readings.last().is_none_or(|oldest| oldest.reading.time_us > newest_us) {
-                    return Ok(());
-                }
-                let opened = self.open(batch).await?;
-                let of_topic = (0u32..).zip(&opened.batch.readings).filter(|(_, r)| r.topic == *topic);
-                readings.extend(of_topic.filter_map(|(leaf, _)| found(&opened, leaf)));
-                readings.sort_by_key(|found| Reverse((found.reading.time_us, found.offset())));
-                readings.truncate(limit);
-            }
-        }
-    }
-
     /// The batch at a place, decoded.
     async fn open(&self, batch: Listed) -> Result<Arc<Opened>, LookupError> {
         let Listed { first, place } = batch;
@@ -249,7 +188,7 @@ impl<P: Payloads> Lookup<P> {
 
 impl Found {
     /// The reading's place in the site's log.
-    fn offset(&self) -> u64 {
+    pub(crate) fn offset(&self) -> u64 {
         self.anchored.batch.first_offset.saturating_add(u64::from(self.leaf))
     }
 }

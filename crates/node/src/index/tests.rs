@@ -44,10 +44,21 @@ impl Site {
         self.lookup = Lookup::new(self.index.clone(), self.shelf.clone());
     }
 
+    /// The newest readings, and why there are no more of them.
+    async fn newest(&self, limit: usize, topic: Option<&DeviceTopic>) -> (Vec<Found>, Option<LookupError>) {
+        match topic {
+            None => self.lookup.arrived(None, Span::ALL, limit).await.map(|page| (page.readings, page.cut_short)).unwrap(),
+            Some(topic) => {
+                let page = self.lookup.timed(std::slice::from_ref(topic), None, Span::ALL, limit).await.unwrap();
+                (page.readings, page.cut_short)
+            }
+        }
+    }
+
     async fn times(&self, limit: usize, topic: Option<&str>) -> Vec<u64> {
         let topic = topic.map(|t| t.parse().unwrap());
-        let newest = self.lookup.newest(limit, topic.as_ref()).await.unwrap();
-        newest.readings.iter().map(|f| f.reading.time_us).collect()
+        let (readings, _) = self.newest(limit, topic.as_ref()).await;
+        readings.iter().map(|f| f.reading.time_us).collect()
     }
 }
 
@@ -136,7 +147,7 @@ async fn a_batch_added_again_or_replaced_lists_nothing_twice() {
     assert!(site.times(10, None).await.is_empty());
     assert!(site.times(10, Some("z1/m1/sense/power")).await.is_empty());
     site.add(2, &body).await;
-    let rows = site.lookup.newest(10, None).await.unwrap().readings;
+    let rows = site.lookup.arrived(None, Span::ALL, 10).await.unwrap().readings;
     assert_eq!(rows.into_iter().map(|f| where_is(Some(f)).unwrap()).collect::<Vec<_>>(), [(id(2), 1), (id(2), 0)]);
     // an older one does not come back
     site.add(1, &body).await;
@@ -188,7 +199,7 @@ async fn what_the_ledger_dropped_is_said_to_be_gone() {
     assert!(matches!(site.lookup.by_id(old.readings[0].id()).await, Err(LookupError::Dropped(0))));
     assert!(matches!(site.lookup.by_name(&old.readings[0].name()).await, Err(LookupError::Dropped(0))));
     assert!(site.lookup.by_id(new.readings[0].id()).await.unwrap().is_some());
-    let newest = site.lookup.newest(10, None).await.unwrap();
+    let newest = site.lookup.arrived(None, Span::ALL, 10).await.unwrap();
     assert_eq!(newest.readings.len(), 1);
     assert!(matches!(newest.cut_short, Some(LookupError::Dropped(0))));
 }
@@ -202,7 +213,7 @@ async fn an_index_that_lies_is_noticed() {
     site.forget();
     assert!(matches!(site.lookup.by_id(body.readings[0].id()).await, Err(LookupError::Misplaced(_))));
     site.shelf.0.lock().unwrap().insert(0, (id(0), vec![0xff; 9]));
-    assert!(matches!(site.lookup.newest(1, None).await, Err(LookupError::Unreadable { .. })));
+    assert!(matches!(site.lookup.arrived(None, Span::ALL, 1).await, Err(LookupError::Unreadable { .. })));
     // a reading that is not the one asked for is none
     site.shelf.0.lock().unwrap().insert(0, (id(0), batch(0, &[5, 6]).encode()));
     assert_eq!(site.lookup.by_id(body.readings[0].id()).await.unwrap(), None);
@@ -286,7 +297,7 @@ async fn a_flipped_page_is_noticed() {
     let path = dir.path().join("index.sqlite");
     let many: Vec<u32> = (0..2000).collect();
     {
-        let connection = connect(&path).unwrap();
+        let connection = TABLES.open(&path).unwrap();
         let mut writer = Writer { connection, topics: HashMap::new(), broken: Arc::default() };
         writer.write(&[Op::Add { place: 0, batch: Arc::new(batch(0, &many)) }, Op::Filled]);
     }
@@ -297,4 +308,55 @@ async fn a_flipped_page_is_noticed() {
     let index = Index::open(&path).unwrap();
     assert!(index.is_filling().await.unwrap());
     assert!(dir.path().join("index.sqlite.damaged").exists());
+}
+
+#[tokio::test]
+async fn pages_cover_everything_once() {
+    let site = Site::new();
+    // batches overlap in time
+    let times = [[5, 40, 7], [6, 8, 41], [9, 2, 42], [43, 10, 3]];
+    for (turn, times) in times.iter().enumerate() {
+        site.add(10 + turn as u64, &batch(3 * turn as u64, times)).await;
+    }
+    let all: Vec<u64> = times.iter().flatten().rev().map(|t| 1_000_000 + u64::from(*t)).collect();
+    for limit in [1, 2, 5, 12, 100] {
+        let (mut seen, mut before) = (Vec::new(), None);
+        loop {
+            let page = site.lookup.arrived(before, Span::ALL, limit).await.unwrap();
+            assert!(page.readings.len() <= limit && page.cut_short.is_none());
+            seen.extend(page.readings.iter().map(|f| f.reading.time_us));
+            before = page.next;
+            if before.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, all, "pages of {limit}");
+    }
+    let topics: Vec<DeviceTopic> = ["z1/m0/sense/power", "z1/m1/sense/power"].map(|t| t.parse().unwrap()).into();
+    let mut sorted = all.clone();
+    sorted.sort_unstable_by(|a, b| b.cmp(a));
+    for (topics, span, expected) in [
+        (topics.clone(), Span::ALL, sorted.clone()),
+        (topics[..1].to_vec(), Span::ALL, sorted.iter().copied().filter(|t| t % 2 == 0).collect()),
+        (
+            topics,
+            Span { from_us: 1_000_003, to_us: 1_000_041 },
+            sorted.iter().copied().filter(|t| (1_000_003..1_000_041).contains(t)).collect(),
+        ),
+    ] {
+        for limit in [1, 3, 100] {
+            let (mut seen, mut before) = (Vec::new(), None);
+            loop {
+                let page = site.lookup.timed(&topics, before, span, limit).await.unwrap();
+                seen.extend(page.readings.iter().map(|f| f.reading.time_us));
+                before = page.next;
+                if before.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(seen, expected, "pages of {limit} in {span:?}");
+        }
+    }
+    let names = site.lookup.topics_of(&"z1/m1".parse().unwrap()).await.unwrap();
+    assert_eq!(names.iter().map(ToString::to_string).collect::<Vec<_>>(), ["z1/m1/sense/power"]);
 }

@@ -24,6 +24,7 @@ mod report;
 
 pub(crate) use ledger::{LedgerParts, connect as connect_ledger};
 pub(crate) use process::{RolesRunning, prepare, run};
+pub(crate) use report::RolesReport;
 
 use crate::assembly::{credentials, open_log, reload_on_hangup, start_gateway};
 use crate::clock::now_us;
@@ -34,7 +35,6 @@ use fog::FogPart;
 use mqtt::roles::{Carrier, Desk, Receiver, ReceiverConfig, Service};
 use mqtt::{Broker, Credentials, EmbeddedConfig, LogError, SiteLog};
 use protocol::Name;
-use report::RolesReport;
 use std::future::Future;
 use std::sync::Arc;
 use thiserror::Error;

@@ -1,11 +1,13 @@
 //! A process that runs parts of a site and no ledger node: it needs no genesis and no key of a validator.
 //!
-//! Its HTTP interface has `/healthz` (503 while a part does not reach the broker), `/metrics` and `/api/v1/status`.
+//! Its HTTP interface has `/healthz` (503 while a part does not reach the broker), `/metrics` and `/api/v1/status`; the last two need
+//! the scope read, as at a ledger node.
 
 use super::{Failed, RoleParts};
 use crate::config::{BrokerConfig, Config};
 use crate::http;
 use crate::lock::DirLock;
+use crate::supervisor;
 use anyhow::{Context as _, anyhow};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -40,6 +42,8 @@ pub(crate) struct RolesRunning {
     pub(crate) roles: Vec<String>,
     /// Where HTTP is served.
     pub(crate) http: SocketAddr,
+    /// Whether over TLS.
+    pub(crate) https: bool,
     /// Where devices publish, if the broker is among them.
     pub(crate) broker: Option<String>,
     /// Where MQTT-SN clients come, if the gateway is.
@@ -56,6 +60,9 @@ pub(crate) fn prepare(config: &Config) -> anyhow::Result<Prepared> {
     std::fs::create_dir_all(&data)
         .with_context(|| format!("cannot make the data directory {}: choose another by node.data_dir", data.display()))?;
     let lock = DirLock::take(&data)?;
+    if let Some(tls) = config.http_tls() {
+        http::try_tls(&tls).context("HTTPS")?;
+    }
     let http = http::bind(config.http.listen)?;
     for (key, address) in config.broker.iter().flat_map(BrokerConfig::listeners) {
         TcpListener::bind(address).map(drop).with_context(|| {
@@ -87,12 +94,13 @@ pub(crate) async fn run(prepared: Prepared, ready: impl FnOnce(&RolesRunning)) -
         site: config.site.as_ref().map(|site| site.name.clone()).unwrap_or_default(),
         roles,
         http: http.local_addr().context("the HTTP listener")?,
+        https: config.http.tls.is_some(),
         broker: parts.broker_address(),
         mqttsn: parts.gateway().map(|gateway| gateway.address()),
     };
     let (stop, stopped) = watch::channel(false);
     let server = Arc::new(Server { running: running.clone(), started: Instant::now(), parts: parts.clone() });
-    let mut served = tokio::spawn(serve(http, server, stopped));
+    let mut served = tokio::spawn(serve(http, server, config, stopped));
     tracing::info!(name = %running.name, site = %running.site, parts = %running.roles.join(" "), http = %running.http, "parts of a site run");
     ready(&running);
     let outcome = tokio::select! {
@@ -101,6 +109,7 @@ pub(crate) async fn run(prepared: Prepared, ready: impl FnOnce(&RolesRunning)) -
         ended = &mut served => Err(anyhow!("HTTP ended: {ended:?}")),
     };
     tracing::info!("stopping");
+    supervisor::stopping();
     parts.stop().await;
     stop.send_replace(true);
     end(served).await;
@@ -132,17 +141,14 @@ struct Server {
     parts: Arc<RoleParts>,
 }
 
-async fn serve(listener: TcpListener, server: Arc<Server>, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
-    listener.set_nonblocking(true).context("the HTTP listener")?;
-    let listener = tokio::net::TcpListener::from_std(listener).context("the HTTP listener")?;
+async fn serve(listener: TcpListener, server: Arc<Server>, config: Config, stop: watch::Receiver<bool>) -> anyhow::Result<()> {
     let router = Router::new()
         .route("/healthz", get(healthz))
         .route("/metrics", get(metrics))
         .route("/api/v1/status", get(status))
         .fallback(|| async { (StatusCode::NOT_FOUND, "no such path: /api/v1/status, /metrics and /healthz are here") })
         .with_state(server);
-    let stopped = async move { super::told(&mut stop).await };
-    axum::serve(listener, router).with_graceful_shutdown(stopped).await.context("HTTP stopped")
+    http::serve_parts(listener, router, &config, stop).await.context("HTTP stopped")
 }
 
 async fn healthz(State(server): State<Arc<Server>>) -> (StatusCode, String) {

@@ -9,6 +9,7 @@
 //! asks for the genesis, and what was learned from it.
 
 use super::committees::Committees;
+use crate::hex::{hex, unhex};
 use protocol::certificate::CertificateError;
 use protocol::handover::HandoverError;
 use protocol::{Certificate, Committee, Decode as _, DeviceTopic, Encode as _, Genesis, Handover, Id, Operation, Reading, Value};
@@ -213,25 +214,6 @@ impl Report {
         }
         object.to_string().into_bytes()
     }
-}
-
-/// Bytes as lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Bytes of lower-case hexadecimal.
-pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }
 
 #[cfg(test)]

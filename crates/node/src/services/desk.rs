@@ -1,7 +1,8 @@
 //! Takes what devices report of commands that were paid for (SRV-8).
 
 use super::command::Report;
-use super::store::{self, Noted, Store};
+use super::store::{self, Noted};
+use crate::sqlite::Store;
 use async_trait::async_trait;
 use mqtt::{NotAsked, ReportDesk};
 use protocol::DeviceName;

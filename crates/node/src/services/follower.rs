@@ -1,5 +1,4 @@
-//! Follows the ledger and notes what is bought of this provider: every milestone once, in order, also those that were confirmed
-//! while this node was down.
+//! Follows the ledger and notes what is bought of this provider.
 //!
 //! ```text
 //! milestone ─▶ its messages ─▶ requests, certificates ─▶ Buy of a service of ours ─▶ store "heard"
@@ -8,18 +7,18 @@
 //! A request is heard of in the message that carries it, and executed later. That it is, the ledger says: the purchase is there.
 //! Rules: SRV-3.
 
-use super::store::{self, Store};
+use super::store;
+use crate::following::{Following, Milestone, News, place};
+use crate::sqlite::Store;
 use protocol::{Body, Id, Operation, PublicKey, Request};
-use replica::{Event, Handle, SpendStatus};
+use replica::{Handle, SpendStatus};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Events that may wait before the subscription is lost; then everything since is asked for.
-const EVENTS_MAX: usize = 1024;
-/// Milestones without purchases after which the height is noted all the same.
-const NOTE_HEIGHT_EVERY: u64 = 256;
+pub(super) const EVENTS_MAX: usize = 1024;
 /// Services whose provider is remembered.
 const PROVIDERS_MAX: usize = 4_096;
 /// The pause after the store has failed.
@@ -28,15 +27,12 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// The task that follows.
 pub(super) struct Follower {
     pub(super) ledger: Handle,
+    pub(super) following: Following,
     /// Whose services are meant.
     pub(super) provider: PublicKey,
     pub(super) store: Arc<Store>,
     /// Told when there is something to look at.
     pub(super) changed: Arc<Notify>,
-    /// The last milestone that was read.
-    pub(super) height: u64,
-    /// The last one that was noted.
-    pub(super) noted: u64,
     /// Whose services are whose.
     pub(super) providers: BTreeMap<Id, PublicKey>,
 }
@@ -44,56 +40,28 @@ pub(super) struct Follower {
 impl Follower {
     /// Follows until the ledger stops.
     pub(super) async fn run(mut self) {
-        while let Some(mut events) = self.ledger.subscribe(EVENTS_MAX).await {
-            let Some(status) = self.ledger.status().await else { return };
-            self.catch_up(status.height).await;
-            while let Some(event) = events.recv().await {
-                match event {
-                    Event::Milestone { height, confirmed, .. } => {
-                        if height <= self.height {
-                            continue;
-                        }
-                        self.catch_up(height.saturating_sub(1)).await;
-                        // a message that anchors readings holds no requests
-                        let ids: Vec<Id> = confirmed.iter().filter(|c| c.readings == 0).map(|c| c.id).collect();
-                        self.milestone(height, &ids).await;
-                    }
-                    Event::Spends(spends) => {
-                        let done = spends.iter().filter(|spend| matches!(spend.status, SpendStatus::Final { .. }));
-                        let bought = buys(done.map(|spend| spend.request.as_ref()));
-                        let ours = self.ours(bought).await;
-                        if !ours.is_empty() {
-                            self.note(ours, None, true).await;
-                            self.changed.notify_one();
-                        }
+        while let Some(news) = self.following.next().await {
+            match news {
+                News::Milestone(milestone) => self.milestone(milestone).await,
+                News::Spends(spends) => {
+                    let done = spends.iter().filter(|spend| matches!(spend.status, SpendStatus::Final { .. }));
+                    let bought = buys(done.map(|spend| spend.request.as_ref()));
+                    let ours = self.ours(bought).await;
+                    if !ours.is_empty() {
+                        self.note(ours, None, true).await;
+                        self.changed.notify_one();
                     }
                 }
-            }
-        }
-    }
-
-    /// Reads milestones up to `to`.
-    async fn catch_up(&mut self, to: u64) {
-        while self.height < to {
-            let height = self.height.saturating_add(1);
-            match self.ledger.milestone(height).await {
-                Some(record) if !record.pruned => self.milestone(height, &record.messages).await,
-                _ => {
-                    if self.ledger.status().await.is_none() {
-                        return;
-                    }
-                    // before this node joined, or dropped since
-                    self.height = height;
-                }
+                News::Missed | News::Lost => {}
             }
         }
     }
 
     /// Reads a milestone. Of one at which the ledger stops nothing is noted: the next start reads it again.
-    async fn milestone(&mut self, height: u64, ids: &[Id]) {
+    async fn milestone(&mut self, Milestone { height, messages, .. }: Milestone) {
         let mut ours = Vec::new();
-        for id in ids {
-            let Some(found) = self.ledger.message(*id).await else { continue };
+        for id in messages {
+            let Some(found) = self.ledger.message(id).await else { continue };
             let bought = match &found.message.body {
                 Body::Requests(requests) => buys(requests.iter()),
                 Body::Certificates(certificates) => buys(certificates.iter().map(|c| &c.request)),
@@ -104,15 +72,14 @@ impl Follower {
         if self.ledger.status().await.is_none() {
             return;
         }
-        if !ours.is_empty() || height.saturating_sub(self.noted) >= NOTE_HEIGHT_EVERY {
-            let heard = !ours.is_empty();
+        let heard = !ours.is_empty();
+        if heard || self.following.is_due() {
             self.note(ours, Some(height), false).await;
-            self.noted = height;
-            if heard {
-                self.changed.notify_one();
-            }
+            self.following.noted();
         }
-        self.height = height;
+        if heard {
+            self.changed.notify_one();
+        }
     }
 
     /// Those of `requests` that buy a service of this provider.
@@ -150,7 +117,7 @@ impl Follower {
                 if executed {
                     store::executed(t, &rows)?;
                 }
-                height.map_or(Ok(()), |height| store::set_height(t, height))
+                height.map_or(Ok(()), |height| place::set_height(t, height))
             });
             match noted.await {
                 Ok(()) => return,

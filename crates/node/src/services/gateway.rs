@@ -15,8 +15,9 @@
 use super::command::command;
 use super::committees::Way;
 use super::settling::Settling;
-use super::store::{self, Open, State, Store, StoreError};
+use super::store::{self, Open, State};
 use crate::clock::now_us;
+use crate::sqlite::{Store, StoreError};
 use ledger::Purchase;
 use mqtt::Broker;
 use protocol::{Certificate, DeviceTopic, Id, Name, Operation, Outcome, ServiceKind, Silence, Topic};

@@ -9,12 +9,9 @@
 //!   [`ENDED_MAX`] newer ones ended: so nothing is taken twice.
 //! - What is owed is the ledger's to say; a row only says what was done about it.
 
+use crate::sqlite::Remembered;
 use protocol::{Decode as _, Encode as _, Id, Request};
-use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use thiserror::Error;
+use rusqlite::{OptionalExtension as _, Transaction, params};
 
 /// Rows that are looked at in one turn.
 const OPEN_AT_ONCE_MAX: u32 = 256;
@@ -22,7 +19,6 @@ const OPEN_AT_ONCE_MAX: u32 = 256;
 const ENDED_MAX: u32 = 10_000;
 /// Requests that were heard of, and may never be executed. Beyond, the oldest is forgotten: it is heard of again when it is final.
 const HEARD_MAX: u32 = 65_536;
-const SCHEMA_VERSION: i64 = 1;
 const SCHEMA: &str = "
     BEGIN;
     CREATE TABLE place (one INTEGER PRIMARY KEY CHECK (one = 1), height INTEGER NOT NULL);
@@ -31,24 +27,13 @@ const SCHEMA: &str = "
     CREATE INDEX purchases_state ON purchases (state, number);
     PRAGMA user_version = 1;
     COMMIT;";
-
-/// Why a provider cannot remember.
-#[derive(Debug, Error)]
-pub(crate) enum StoreError {
-    /// The file cannot be used.
-    #[error(
-        "cannot use {path}: {why}; it remembers which purchases were carried out: restore it from a backup, or delete it while the node is stopped"
-    )]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
-    /// It was open, and fails now.
-    #[error("the file of services fails: {0}")]
-    Fails(String),
-}
+/// The file.
+pub(super) const FILE: Remembered = Remembered {
+    name: "services",
+    lost: "it remembers which purchases were carried out: restore it from a backup, or delete it while the node is stopped",
+    schema: SCHEMA,
+    version: 1,
+};
 
 /// How far a purchase is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,74 +92,6 @@ pub(super) enum Noted {
     Known,
     /// No such purchase was told to this device.
     Unknown,
-}
-
-/// The file.
-pub(super) struct Store(Mutex<Connection>);
-
-impl Store {
-    /// Opens the file, or makes it.
-    ///
-    /// # Errors
-    /// [`StoreError::Open`].
-    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        let fail = |why: String| StoreError::Open { path: path.into(), why };
-        let text = |e: rusqlite::Error| fail(e.to_string());
-        let connection = Connection::open(path).map_err(text)?;
-        connection.busy_timeout(Duration::from_secs(5)).map_err(text)?;
-        connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;").map_err(text)?;
-        let version: i64 = connection.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(text)?;
-        match version {
-            0 => connection.execute_batch(SCHEMA).map_err(text)?,
-            SCHEMA_VERSION => {
-                let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(text)?;
-                if verdict != "ok" {
-                    return Err(fail(verdict));
-                }
-            }
-            other => return Err(fail(format!("its version is {other}, this software knows {SCHEMA_VERSION}"))),
-        }
-        Ok(Self(Mutex::new(connection)))
-    }
-
-    /// Does `work` in one transaction, where blocking is allowed.
-    ///
-    /// # Errors
-    /// [`StoreError::Fails`]; then nothing of it was done.
-    pub(super) async fn transact<T: Send + 'static>(
-        self: &Arc<Self>,
-        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let store = self.clone();
-        let done = tokio::task::spawn_blocking(move || store.transact_blocking(work)).await;
-        done.map_err(|e| StoreError::Fails(e.to_string()))?
-    }
-
-    /// As [`Store::transact`], blocking.
-    ///
-    /// # Errors
-    /// [`StoreError::Fails`].
-    pub(super) fn transact_blocking<T>(&self, work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let run = || -> rusqlite::Result<T> {
-            let transaction = connection.transaction()?;
-            let answer = work(&transaction)?;
-            transaction.commit()?;
-            Ok(answer)
-        };
-        run().map_err(|e| StoreError::Fails(e.to_string()))
-    }
-}
-
-/// Up to where the ledger was followed.
-pub(super) fn height(t: &Transaction<'_>) -> rusqlite::Result<Option<u64>> {
-    t.query_row("SELECT height FROM place", [], |r| r.get(0)).optional()
-}
-
-/// Notes up to where the ledger was followed.
-pub(super) fn set_height(t: &Transaction<'_>, height: u64) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO place (one, height) VALUES (1, ?1) ON CONFLICT (one) DO UPDATE SET height = max(height, ?1)";
-    t.prepare_cached(sql)?.execute(params![i64::try_from(height).unwrap_or(i64::MAX)]).map(drop)
 }
 
 /// Notes requests that were heard of. Those that are known stay as they are.
@@ -269,7 +186,9 @@ pub(super) fn report(t: &Transaction<'_>, id: Id, device: &str, delivered: bool,
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
+    use crate::following::place::{height, set_height};
     use crate::services::command::tests::{certified, network};
+    use crate::sqlite::Store;
 
     fn states(store: &Store) -> Vec<State> {
         store.transact_blocking(|t| open(t, 0)).unwrap().0.iter().map(|o| o.state).collect()
@@ -283,7 +202,7 @@ mod tests {
         let (genesis, keys) = network();
         let request = certified(&genesis, &keys, Id([5; 32]), 2, 3).request;
         let id = request.id();
-        let store = Store::open(&path).unwrap();
+        let store = FILE.open(&path).unwrap();
         let both = [request.clone(), request.clone()];
         store.transact_blocking(|t| hear(t, &both).and_then(|()| set_height(t, 7))).unwrap();
         let told = |delivered| store.transact_blocking(|t| report(t, id, "z1/espresso", delivered, "")).unwrap();
@@ -295,7 +214,7 @@ mod tests {
         store.transact_blocking(|t| sent(t, id)).unwrap();
         assert_eq!((told(true), told(false)), (Noted::New, Noted::Known));
         drop(store);
-        let store = Store::open(&path).unwrap();
+        let store = FILE.open(&path).unwrap();
         assert_eq!((states(&store), store.transact_blocking(height).unwrap()), (vec![State::Delivered], Some(7)));
         store.transact_blocking(|t| end(t, id)).unwrap();
         store.transact_blocking(|t| hear(t, &both)).unwrap();
@@ -306,7 +225,7 @@ mod tests {
     #[test]
     fn what_is_executed_comes_first_and_all_that_is_heard_has_its_turn() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("s.sqlite")).unwrap();
+        let store = FILE.open(&dir.path().join("s.sqlite")).unwrap();
         let (genesis, keys) = network();
         let good = certified(&genesis, &keys, Id([5; 32]), 2, 3).request;
         let many = u64::from(OPEN_AT_ONCE_MAX) + 9;
@@ -325,7 +244,7 @@ mod tests {
     #[test]
     fn what_was_never_executed_is_forgotten() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("s.sqlite")).unwrap();
+        let store = FILE.open(&dir.path().join("s.sqlite")).unwrap();
         let (genesis, keys) = network();
         let request = certified(&genesis, &keys, Id([5; 32]), 2, 3).request;
         store.transact_blocking(|t| hear(t, std::slice::from_ref(&request))).unwrap();

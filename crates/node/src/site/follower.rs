@@ -7,6 +7,7 @@ use super::latency::Latency;
 use super::queue::{Front, InFlight, Shared};
 use super::{Confirmation, FEED_READINGS_MAX, SiteError, read_log, told};
 use crate::index::Index;
+use crate::traces::Traces;
 use mqtt::SiteLog;
 use mqtt::notices::ConfirmedReading;
 use protocol::{DeviceTopic, PublicKey, Reading};
@@ -40,6 +41,7 @@ pub(super) struct Follower {
     pub(super) confirmations_dropped: Arc<AtomicU64>,
     pub(super) feed: broadcast::Sender<Arc<Confirmation>>,
     pub(super) dropped: Arc<AtomicU64>,
+    pub(super) traces: Traces,
 }
 
 impl Follower {
@@ -120,9 +122,16 @@ impl Follower {
         };
         let now = Instant::now();
         for (batch, height) in &settled {
+            let traced = self.traces.wants(batch.first);
+            let accepted = if traced { self.latency.accepted_at(batch.first) } else { None };
             self.latency.confirmed(batch.first, batch.end(), now);
             match read_log(&self.log, batch.first, batch.count as usize).await {
-                Ok(readings) => self.tell(batch, *height, readings),
+                Ok(readings) => {
+                    if let Some((_, reading)) = readings.first().filter(|_| traced) {
+                        self.traces.confirmed((batch.first, batch.count, batch.message), *height, (accepted, now), reading);
+                    }
+                    self.tell(batch, *height, readings);
+                }
                 Err(why) => tracing::warn!(first = batch.first, count = batch.count, "confirmed readings are not announced: {why}"),
             }
         }

@@ -11,6 +11,7 @@ use super::queue::Shared;
 use super::shares::Earners;
 use super::{SiteError, read_blocking, told};
 use crate::index::Index;
+use crate::traces::Traces;
 use mqtt::SiteLog;
 use protocol::limits::BATCH_BYTES_MAX;
 use protocol::{Batch, Body, Encode as _, Reading, merkle};
@@ -46,6 +47,7 @@ pub(super) struct Issuer {
     pub(super) batch_readings_max: usize,
     pub(super) watermark: PathBuf,
     pub(super) earners: Arc<Earners>,
+    pub(super) traces: Traces,
 }
 
 /// A batch ready to be issued.
@@ -74,10 +76,11 @@ impl Issuer {
                 () = self.shared.go_on.notified() => continue,
                 () = self.worth_issuing(last_issue), if room => {}
             }
+            let cut = Instant::now();
             let prepared = self.prepare(self.next, self.batch_readings_max, BATCH_BYTES_CUT).await?;
             last_issue = Some(Instant::now());
             self.next = self.next.saturating_add(u64::from(prepared.count));
-            self.issue(prepared).await?;
+            self.issue(prepared, cut).await?;
         }
     }
 
@@ -99,12 +102,13 @@ impl Issuer {
         // from now on the newest batch is not the last of the log: say where that ends
         save_watermark(self.watermark.clone(), self.next).await?;
         tracing::warn!(first, count, "readings whose message is void are anchored again");
+        let cut = Instant::now();
         let prepared = self.prepare(first, count as usize, BATCH_BYTES_MAX).await?;
         if prepared.count != count {
             let given = format!("{} readings of {count}", prepared.count);
             return Err(SiteError::LogOrder { asked: first, given });
         }
-        self.issue(prepared).await
+        self.issue(prepared, cut).await
     }
 
     /// Reads the log from `first` and makes a batch of what fits, away from the tasks that must not block.
@@ -123,8 +127,10 @@ impl Issuer {
         tokio::task::spawn_blocking(work).await.map_err(|e| SiteError::Task(e.to_string()))?
     }
 
-    async fn issue(&self, prepared: Prepared) -> Result<(), SiteError> {
+    /// Issues what was `cut` then.
+    async fn issue(&self, prepared: Prepared, cut: Instant) -> Result<(), SiteError> {
         let Prepared { batch, body, count, encoded } = prepared;
+        let offered = Instant::now();
         let anchored = loop {
             match self.ledger.anchor(body.clone(), encoded.clone()).await {
                 Ok(anchored) => break anchored,
@@ -135,6 +141,7 @@ impl Issuer {
                 Err(other) => return Err(SiteError::Issue(other)),
             }
         };
+        self.traces.issued(batch.first_offset, cut.into_std(), offered.into_std());
         self.shared.pushed(batch.first_offset, count, anchored.message);
         self.index.add(anchored.place, batch).await;
         Ok(())

@@ -68,6 +68,13 @@ impl Latency {
         }
     }
 
+    /// When the reading at `offset` was accepted, if that is still known.
+    pub(super) fn accepted_at(&self, offset: u64) -> Option<Instant> {
+        let state = self.lock();
+        let place = state.marks.partition_point(|mark| mark.to <= offset);
+        state.marks.get(place).filter(|mark| mark.from <= offset).map(|mark| mark.at)
+    }
+
     /// The readings `from..to` are confirmed now.
     pub(super) fn confirmed(&self, from: u64, to: u64, now: Instant) {
         let mut state = self.lock();
@@ -142,6 +149,7 @@ mod tests {
         assert_eq!(latency.summary(), None);
         latency.accepted(12, ms(0)); // 10, 11
         latency.accepted(13, ms(100)); // 12
+        assert_eq!([9, 10, 11, 12, 13].map(|n| latency.accepted_at(n)), [None, Some(ms(0)), Some(ms(0)), Some(ms(100)), None]);
         latency.confirmed(0, 11, ms(150)); // only 10 was accepted since the start
         assert_eq!(latency.summary(), Some(LatencySummary { p50_ms: 150.0, p99_ms: 150.0, max_ms: 150.0 }));
         latency.confirmed(11, 13, ms(300)); // 11: 300, 12: 200

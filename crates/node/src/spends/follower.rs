@@ -1,23 +1,20 @@
-//! Follows the ledger: every milestone once, in order, also those of the time in which this node was down; and what the replica
-//! tells of requests meanwhile.
+//! Follows the ledger: its milestones, and what the replica tells of requests meanwhile.
 //!
-//! A message that anchors readings carries neither orders nor requests, so only the others are looked at. Anybody can put a request
-//! into a message that its wallet has not signed: those are left out.
+//! Anybody can put a request into a message that its wallet has not signed: those are left out.
 
 use super::carried::Carried;
 use super::store::{Found, Store};
+use crate::following::{Following, Milestone, News};
 use protocol::order::Action;
 use protocol::service::service_id;
 use protocol::{Body, Id, Message, NetworkId, Operation, Request};
-use replica::{Event, Handle, SpendEvent};
+use replica::{Handle, SpendEvent};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Events that may wait before the subscription is lost; then the milestones since are asked for.
 const EVENTS_MAX: usize = 4096;
-/// Milestones without anything to note after which the height is noted all the same.
-const NOTE_HEIGHT_EVERY: u64 = 256;
 /// Signatures verified together.
 const BATCH_MAX: usize = 256;
 /// How often a failed write is tried, and the pause between.
@@ -28,61 +25,34 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 pub(super) struct Follower {
     network: NetworkId,
     ledger: Handle,
+    following: Following,
     store: Arc<Store>,
     carried: Arc<Carried>,
-    /// The last milestone that was read.
-    height: u64,
-    /// The last one that was noted.
-    noted: u64,
 }
 
 impl Follower {
     /// One that goes on after the milestone of `height`.
-    pub(super) const fn new(network: NetworkId, ledger: Handle, store: Arc<Store>, carried: Arc<Carried>, height: u64) -> Self {
-        Self { network, ledger, store, carried, height, noted: height }
+    pub(super) fn new(network: NetworkId, ledger: Handle, store: Arc<Store>, carried: Arc<Carried>, height: u64) -> Self {
+        let following = Following::new(ledger.clone(), EVENTS_MAX, height);
+        Self { network, ledger, following, store, carried }
     }
 
     /// Follows until the ledger stops.
     pub(super) async fn run(mut self) {
-        let mut first = true;
-        while let Some(mut events) = self.ledger.subscribe(EVENTS_MAX).await {
-            if !std::mem::take(&mut first) {
-                self.carried.clear();
-            }
-            let Some(status) = self.ledger.status().await else { return };
-            self.catch_up(status.height).await;
-            while let Some(event) = events.recv().await {
-                match event {
-                    Event::Milestone { height, confirmed, .. } => {
-                        if height <= self.height {
-                            continue;
-                        }
-                        self.catch_up(height.saturating_sub(1)).await;
-                        let ids: Vec<Id> = confirmed.iter().filter(|c| c.readings == 0).map(|c| c.id).collect();
-                        self.milestone(height, &ids).await;
-                    }
-                    Event::Spends(told) => self.told(told).await,
-                }
+        while let Some(news) = self.following.next().await {
+            match news {
+                News::Milestone(milestone) => self.milestone(milestone).await,
+                News::Spends(told) => self.told(told).await,
+                News::Lost => self.carried.clear(),
+                News::Missed => {}
             }
         }
     }
 
-    /// Reads milestones up to `to`. Of those that are not here any more nothing is noted.
-    async fn catch_up(&mut self, to: u64) {
-        while self.height < to {
-            let height = self.height.saturating_add(1);
-            match self.ledger.milestone(height).await {
-                Some(record) => self.milestone(height, &record.messages).await,
-                None if self.ledger.status().await.is_none() => return,
-                None => self.height = height,
-            }
-        }
-    }
-
-    async fn milestone(&mut self, height: u64, ids: &[Id]) {
+    async fn milestone(&mut self, Milestone { height, messages, .. }: Milestone) {
         let mut found = Found::default();
-        for id in ids {
-            if let Some(record) = self.ledger.message(*id).await {
+        for id in messages {
+            if let Some(record) = self.ledger.message(id).await {
                 look(&record.message, &mut found);
             }
         }
@@ -100,10 +70,9 @@ impl Follower {
         });
         let bought: BTreeSet<Id> = bought.collect();
         self.bought(bought, &mut found).await;
-        self.height = height;
-        if !found.is_empty() || height.saturating_sub(self.noted) >= NOTE_HEIGHT_EVERY {
+        if !found.is_empty() || self.following.is_due() {
             self.write(move |store| store.milestone(height, &found)).await;
-            self.noted = height;
+            self.following.noted();
         }
     }
 

@@ -8,12 +8,12 @@
 //!
 //! Nothing here is the truth: a damaged file, or one of another version, is put aside and read again from the milestones.
 
+use crate::sqlite::Tables;
 use protocol::{Id, Name, PublicKey, Request};
 use replica::{PurseRecord, SpendEvent, SpendStatus};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use thiserror::Error;
 
 /// Requests that are kept.
@@ -22,9 +22,6 @@ pub(super) const SPENDS_MAX: u64 = 500_000;
 const TRIM_EVERY: u64 = 1_024;
 /// Requests of one purse whose end is found out at a time.
 const SETTLED_AT_ONCE_MAX: u32 = 10_000;
-/// How long a write may wait for another program that reads the file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-const SCHEMA_VERSION: i64 = 1;
 // what is open has a status below 2
 const SCHEMA: &str = "
     BEGIN;
@@ -37,6 +34,7 @@ const SCHEMA: &str = "
     CREATE INDEX spends_of ON spends (wallet, number);
     PRAGMA user_version = 1;
     COMMIT;";
+const TABLES: Tables = Tables { schema: SCHEMA, version: 1, pragmas: "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" };
 const COLUMNS: &str = "id, wallet, number, epoch, next, message, status, height";
 
 /// Why there is no list of what wallets spend.
@@ -81,6 +79,9 @@ pub(crate) struct Row {
     /// The milestone that executed it, if that is known.
     pub(crate) height: Option<u64>,
 }
+
+/// Where a request stands in a list: its number, and when it was seen.
+pub(crate) type Place = (i64, i64);
 
 /// What a milestone's messages say.
 #[derive(Debug, Default)]
@@ -138,21 +139,7 @@ impl Store {
     /// Opens the file, or makes it: with the height up to which milestones were read.
     pub(super) fn open(path: &Path) -> Result<(Self, u64), SpendsError> {
         let fail = |why: String| SpendsError::Open { path: path.into(), why };
-        let connection = match connect(path) {
-            Ok(connection) => connection,
-            Err(why) => {
-                let aside = suffixed(path, ".damaged");
-                tracing::warn!("{} cannot be used ({why}): it is put aside as {} and made again", path.display(), aside.display());
-                std::fs::rename(path, &aside).map_err(|e| fail(format!("{why}, and renaming it fails: {e}")))?;
-                for tail in ["-wal", "-shm"] {
-                    match std::fs::remove_file(suffixed(path, tail)) {
-                        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(fail(e.to_string())),
-                        _ => {}
-                    }
-                }
-                connect(path).map_err(fail)?
-            }
-        };
+        let connection = TABLES.open_or_renew(path).map_err(fail)?;
         let height: i64 = connection.query_row("SELECT height FROM place", [], |r| r.get(0)).map_err(|e| fail(e.to_string()))?;
         Ok((Self { connection: Mutex::new(connection) }, height.cast_unsigned()))
     }
@@ -207,19 +194,23 @@ impl Store {
         Ok(statement.query_row(params![id.0], row).optional()?)
     }
 
-    /// The newest requests: of a wallet by their numbers, of all as they came.
-    pub(super) fn spends(&self, wallet: Option<PublicKey>, limit: u32) -> Result<Vec<Row>, SpendsError> {
+    /// The newest requests, or those before a place: of a wallet by their numbers, of all as they came. Each with its place.
+    pub(super) fn spends(&self, wallet: Option<PublicKey>, before: Option<Place>, limit: u32) -> Result<Vec<(Place, Row)>, SpendsError> {
         let connection = self.lock();
+        let (number, seen) = before.unwrap_or((i64::MAX, i64::MAX));
+        let placed = |r: &rusqlite::Row<'_>| Ok(((r.get(2)?, r.get(8)?), row(r)?));
         let rows = match wallet {
             Some(wallet) => {
-                let sql = format!("SELECT {COLUMNS} FROM spends WHERE wallet = ?1 ORDER BY number DESC, seen DESC LIMIT ?2");
+                let sql = format!(
+                    "SELECT {COLUMNS}, seen FROM spends WHERE wallet = ?1 AND (number, seen) < (?2, ?3) ORDER BY number DESC, seen DESC LIMIT ?4"
+                );
                 let mut statement = connection.prepare_cached(&sql)?;
-                statement.query_map(params![wallet.0, limit], row)?.collect::<rusqlite::Result<Vec<_>>>()?
+                statement.query_map(params![wallet.0, number, seen, limit], placed)?.collect::<rusqlite::Result<Vec<_>>>()?
             }
             None => {
-                let sql = format!("SELECT {COLUMNS} FROM spends ORDER BY seen DESC LIMIT ?1");
+                let sql = format!("SELECT {COLUMNS}, seen FROM spends WHERE seen < ?1 ORDER BY seen DESC LIMIT ?2");
                 let mut statement = connection.prepare_cached(&sql)?;
-                statement.query_map(params![limit], row)?.collect::<rusqlite::Result<Vec<_>>>()?
+                statement.query_map(params![seen, limit], placed)?.collect::<rusqlite::Result<Vec<_>>>()?
             }
         };
         Ok(rows)
@@ -230,21 +221,49 @@ impl Store {
         Ok(self.lock().prepare_cached("SELECT 1 FROM services WHERE id = ?1")?.exists(params![id.0])?)
     }
 
-    /// The newest services.
-    pub(super) fn services(&self, provider: Option<PublicKey>, limit: u32) -> Result<Vec<Id>, SpendsError> {
-        let connection = self.lock();
-        let id = |r: &rusqlite::Row<'_>| r.get(0).map(Id);
+    /// The newest services, or those seen before a place, each with its place.
+    pub(super) fn services(&self, provider: Option<PublicKey>, before: Option<i64>, limit: u32) -> Result<Vec<(i64, Id)>, SpendsError> {
+        let (connection, before) = (self.lock(), before.unwrap_or(i64::MAX));
+        let id = |r: &rusqlite::Row<'_>| Ok((r.get(0)?, Id(r.get(1)?)));
         let ids = match provider {
             Some(provider) => {
-                let mut statement = connection.prepare_cached("SELECT id FROM services WHERE provider = ?1 ORDER BY seen DESC LIMIT ?2")?;
-                statement.query_map(params![provider.0, limit], id)?.collect::<rusqlite::Result<Vec<_>>>()?
+                let sql = "SELECT seen, id FROM services WHERE provider = ?1 AND seen < ?2 ORDER BY seen DESC LIMIT ?3";
+                let mut statement = connection.prepare_cached(sql)?;
+                statement.query_map(params![provider.0, before, limit], id)?.collect::<rusqlite::Result<Vec<_>>>()?
             }
             None => {
-                let mut statement = connection.prepare_cached("SELECT id FROM services ORDER BY seen DESC LIMIT ?1")?;
-                statement.query_map(params![limit], id)?.collect::<rusqlite::Result<Vec<_>>>()?
+                let mut statement =
+                    connection.prepare_cached("SELECT seen, id FROM services WHERE seen < ?1 ORDER BY seen DESC LIMIT ?2")?;
+                statement.query_map(params![before, limit], id)?.collect::<rusqlite::Result<Vec<_>>>()?
             }
         };
         Ok(ids)
+    }
+}
+
+/// Rows that are looked through for wallets that spent last.
+const RECENT_ROWS_MAX: u32 = 1_000;
+
+impl Store {
+    /// Wallets of the newest requests, the latest first, then providers of the newest services; each once, at most `limit`.
+    pub(super) fn recent_wallets(&self, limit: usize) -> Result<Vec<PublicKey>, SpendsError> {
+        let connection = self.lock();
+        let mut found: Vec<PublicKey> = Vec::new();
+        let questions =
+            ["SELECT wallet FROM spends ORDER BY seen DESC LIMIT ?1", "SELECT provider FROM services ORDER BY seen DESC LIMIT ?1"];
+        for sql in questions {
+            let mut statement = connection.prepare_cached(sql)?;
+            for key in statement.query_map(params![RECENT_ROWS_MAX], |r| r.get(0).map(PublicKey))? {
+                let key = key?;
+                if found.len() >= limit {
+                    return Ok(found);
+                }
+                if !found.contains(&key) {
+                    found.push(key);
+                }
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -309,32 +328,6 @@ fn row(r: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         status: status_of(r.get(6)?, height),
         height,
     })
-}
-
-/// Opens or makes the file and checks it. The error is text: whatever it is, the file is put aside.
-fn connect(path: &Path) -> Result<Connection, String> {
-    let text = |e: rusqlite::Error| e.to_string();
-    let connection = Connection::open(path).map_err(text)?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(text)?;
-    connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;").map_err(text)?;
-    let version: i64 = connection.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(text)?;
-    match version {
-        0 => connection.execute_batch(SCHEMA).map_err(text)?,
-        SCHEMA_VERSION => {
-            let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(text)?;
-            if verdict != "ok" {
-                return Err(verdict);
-            }
-        }
-        other => return Err(format!("its version is {other}, this software knows {SCHEMA_VERSION}")),
-    }
-    Ok(connection)
-}
-
-fn suffixed(path: &Path, tail: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(tail);
-    name.into()
 }
 
 #[cfg(test)]

@@ -19,8 +19,9 @@ impl Part {
         let dir = root.join(roles.replace(['"', ',', ' '], ""));
         std::fs::create_dir_all(&dir).expect("a directory");
         let http = free_ports(1);
-        let text =
-            format!("[node]\nname = \"part\"\n[http]\nlisten = \"127.0.0.1:{http}\"\n[site]\nname = \"z1\"\nroles = [{roles}]\n{rest}");
+        let text = format!(
+            "[node]\nname = \"part\"\n[http]\nlisten = \"127.0.0.1:{http}\"\nopen = \"loopback\"\n[site]\nname = \"z1\"\nroles = [{roles}]\n{rest}"
+        );
         std::fs::write(dir.join("wattle.toml"), text).expect("a configuration");
         Self { dir, http, process: None }
     }

@@ -32,6 +32,9 @@ impl<E: Disk + Spawner> Core<E> {
             Request::RecentMessages { limit, reply } => {
                 let _ = reply.send(self.recent(limit).await?);
             }
+            Request::MessagesBefore { before, limit, reply } => {
+                let _ = reply.send(self.messages_before(before, limit).await?);
+            }
             Request::Milestone { height, reply } => {
                 let _ = reply.send(self.milestone(height).await?);
             }
@@ -126,13 +129,18 @@ impl<E: Disk + Spawner> Core<E> {
     }
 
     async fn recent(&self, limit: usize) -> Result<Vec<MessageRecord>, CoreError> {
+        Ok(self.messages_before(None, limit).await?.into_iter().map(|(_, record)| record).collect())
+    }
+
+    /// Messages below a place, or the newest, each with its place.
+    async fn messages_before(&self, before: Option<u64>, limit: usize) -> Result<Vec<(u64, MessageRecord)>, CoreError> {
         let next = self.store.messages.next();
         let mut records = Vec::new();
-        for index in (0..next).rev().take(limit.min(ANSWER_MAX)) {
+        for index in (0..before.unwrap_or(next).min(next)).rev().take(limit.min(ANSWER_MAX)) {
             if let Some(bytes) = self.store.messages.at(index).await? {
                 let message = self.stored(&bytes)?;
                 let standing = self.standing(message.id(), &message).await?;
-                records.push(MessageRecord { message, standing });
+                records.push((index, MessageRecord { message, standing }));
             }
         }
         Ok(records)

@@ -77,6 +77,12 @@ pub(crate) enum Request {
         limit: usize,
         reply: oneshot::Sender<Vec<MessageRecord>>,
     },
+    /// Messages in the order of their arrival, the newest first, from before a place on.
+    MessagesBefore {
+        before: Option<u64>,
+        limit: usize,
+        reply: oneshot::Sender<Vec<(u64, MessageRecord)>>,
+    },
     Milestone {
         height: u64,
         reply: oneshot::Sender<Option<MilestoneRecord>>,

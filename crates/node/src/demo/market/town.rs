@@ -8,7 +8,7 @@ use crate::cli::output::note;
 use crate::cli::replay::{Load, Outcome, Pace, RowError, Rows, Rules, publish};
 use crate::cli::{Exit, Failure, amount, keys};
 use crate::demo::{Network, free_plan};
-use crate::services::command::hex;
+use crate::hex::hex;
 use indicatif::ProgressBar;
 use mqtt::Credentials;
 use protocol::service::service_id;

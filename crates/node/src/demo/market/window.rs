@@ -4,7 +4,7 @@ use super::LOOK;
 use crate::cli::client::{ClientError, NodeClient};
 use crate::cli::{Exit, Failure};
 use crate::clock::now_us;
-use crate::services::command::hex;
+use crate::hex::hex;
 use protocol::{Draft, Encode as _, Genesis, Id, Operation, PublicKey, Request, SecretKey};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! What is written of devices that roam, and whom the registry knows at the sites whose devices may come.
 
 use crate::devices::Devices;
-use crate::exchange::store::signed;
+use crate::sqlite::signed;
 use mqtt::{Registered, Waiting};
 use protocol::exchange::Parcel;
 use protocol::limits::PARCELS_MAX;
@@ -241,12 +241,12 @@ impl Foreigners {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::exchange::store::Store;
+    use crate::exchange::store::FILE;
 
     #[test]
     fn what_is_written_of_a_device_is_read_back() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("exchange.sqlite")).unwrap();
+        let store = FILE.open(&dir.path().join("exchange.sqlite")).unwrap();
         let device: DeviceName = "z1/m1".parse().unwrap();
         let guest = Guest {
             key: PublicKey([1; 32]),
@@ -286,7 +286,7 @@ mod tests {
         guests.extend([guest("z2/b", State::Gone)]);
         assert_eq!(room(&guests, &own, &name("z3"), limits), Room::InPlaceOf(gone.clone()));
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("exchange.sqlite")).unwrap();
+        let store = FILE.open(&dir.path().join("exchange.sqlite")).unwrap();
         store.transact_blocking(|t| put(t, &gone, &Guest::default())).unwrap();
         store.transact_blocking(|t| remove(t, &gone)).unwrap();
         assert!(store.transact_blocking(all).unwrap().is_empty());
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn parcels_keep_their_order_and_come_once() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("exchange.sqlite")).unwrap();
+        let store = FILE.open(&dir.path().join("exchange.sqlite")).unwrap();
         let (visit, other) = (Id([2; 32]), Id([3; 32]));
         let parcel = |index: u16, topic: &str| Parcel { visit, index, qos: 1, topic: topic.to_owned(), payload: vec![1] };
         let (holder, stranger) = (PublicKey([7; 32]), PublicKey([8; 32]));

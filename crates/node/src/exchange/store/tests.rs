@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::following::place::{height, set_height};
+use crate::sqlite::Store;
 use protocol::Value;
 
 fn request(number: u64) -> DeviceRequest {
@@ -22,7 +24,7 @@ fn incoming(number: u64, message: u8) -> Incoming {
 }
 
 fn store(dir: &tempfile::TempDir) -> Store {
-    Store::open(&dir.path().join("exchange.sqlite")).unwrap()
+    FILE.open(&dir.path().join("exchange.sqlite")).unwrap()
 }
 
 /// REQ-9, REQ-10
@@ -49,7 +51,7 @@ fn a_number_is_taken_once_and_outlives_the_process() {
     assert_eq!(take_one(&again, incoming(7, 2)), Taken::Replayed, "delivered is still used");
     let late = Incoming { refused: Some("it was too old when it was confirmed".into()), ..incoming(7, 3) };
     assert_eq!(take_one(&again, late), Taken::Replayed);
-    let listed = again.transact_blocking(|t| newest(t, 9)).unwrap();
+    let listed = again.transact_blocking(|t| newest(t, None, 9)).unwrap();
     assert_eq!(listed.iter().find(|l| l.number == "7").map(|l| l.state.as_str()), Some("delivered"), "and listed as such");
     again.transact_blocking(|t| forget_slots(t, 101)).unwrap();
     assert_eq!(take_one(&again, incoming(7, 2)), Taken::Held, "its time is over: the rule on age refuses it");
@@ -102,7 +104,7 @@ fn what_was_issued_is_confirmed_and_answered_once() {
     let answer = || store.transact_blocking(|t| answered(t, request.id(), ("delivered", ""), 70)).unwrap();
     assert_eq!(answer(), Some(("z1/button".into(), "z2/lamp/act/power".into(), "7".into())));
     assert_eq!(answer(), None);
-    let listed = store.transact_blocking(|t| newest(t, 9)).unwrap();
+    let listed = store.transact_blocking(|t| newest(t, None, 9)).unwrap();
     let listed = listed.first().unwrap();
     assert_eq!((listed.state.as_str(), listed.height, listed.message), ("delivered", Some(3), Some(message)));
 }

@@ -70,10 +70,10 @@ fn what_was_told_and_what_a_message_says_are_one_row() {
     assert_eq!(status(&store, &requests[1]), "locked");
     // the milestone comes again
     store.milestone(8, &carried(&requests)).unwrap();
-    let listed: Vec<u64> = store.spends(Some(WALLET), 10).unwrap().iter().map(|r| r.number).collect();
+    let listed: Vec<u64> = store.spends(Some(WALLET), None, 10).unwrap().iter().map(|(_, r)| r.number).collect();
     assert_eq!(listed, [1, 0]);
-    assert_eq!(store.spends(None, 1).unwrap().len(), 1);
-    assert!(store.spends(Some(PublicKey([3; 32])), 10).unwrap().is_empty());
+    assert_eq!(store.spends(None, None, 1).unwrap().len(), 1);
+    assert!(store.spends(Some(PublicKey([3; 32])), None, 10).unwrap().is_empty());
 }
 
 #[test]
@@ -130,9 +130,14 @@ fn services_are_listed_once_and_by_provider() {
     let service = |n: u8, by: u8, name: &str| (Id([n; 32]), PublicKey([by; 32]), Name::new(name).unwrap());
     let found = Found { services: vec![service(1, 1, "espresso"), service(2, 2, "tea"), service(1, 1, "espresso")], ..Found::default() };
     store.milestone(5, &found).unwrap();
-    assert_eq!(store.services(None, 10).unwrap(), [Id([2; 32]), Id([1; 32])]);
-    assert_eq!(store.services(Some(PublicKey([1; 32])), 10).unwrap(), [Id([1; 32])]);
-    assert_eq!(store.services(None, 1).unwrap().len(), 1);
+    let services = |provider, before, limit| store.services(provider, before, limit).unwrap();
+    let ids = |list: Vec<(i64, Id)>| list.into_iter().map(|(_, id)| id).collect::<Vec<_>>();
+    assert_eq!(ids(services(None, None, 10)), [Id([2; 32]), Id([1; 32])]);
+    assert_eq!(ids(services(Some(PublicKey([1; 32])), None, 10)), [Id([1; 32])]);
+    let first = services(None, None, 1);
+    assert_eq!(first.len(), 1);
+    // the next page begins below it
+    assert_eq!(ids(services(None, first.last().map(|(seen, _)| *seen), 10)), [Id([1; 32])]);
     assert!(store.has_service(&Id([2; 32])).unwrap() && !store.has_service(&Id([3; 32])).unwrap());
     drop(store);
     let (_, height) = Store::open(&dir.path().join("wallets.sqlite")).unwrap();
@@ -150,5 +155,5 @@ fn a_file_that_is_damaged_or_of_another_version_is_put_aside() {
     other.execute_batch("PRAGMA user_version = 9;").unwrap();
     drop(other);
     let (store, height) = Store::open(&path).unwrap();
-    assert_eq!((height, store.spends(None, 10).unwrap().len()), (0, 0));
+    assert_eq!((height, store.spends(None, None, 10).unwrap().len()), (0, 0));
 }
