@@ -18,19 +18,19 @@ const HEARTBEATS_MAX: u64 = 4;
 /// Files whose times are looked at.
 const FILES_MAX: usize = 10_000;
 
-const TODO: &str = "set the clock (timedatectl set-ntp true): readings, requests and milestones are judged by it";
+const SET_IT: &str = "set the clock (timedatectl set-ntp true): readings, requests and milestones are judged by it";
 
 /// Compares the clock with all that carries a time.
 pub(super) fn check(config: &Config, genesis: Option<&Genesis>, nodes: &[String], report: &mut Report) {
     let now_ms = now_us() / 1_000;
     if let Some(genesis) = genesis.filter(|genesis| genesis.created_ms > now_ms) {
-        report.bad("clock", format!("it is {} here, but the network was founded {}", time_ms(now_ms), time_ms(genesis.created_ms)), TODO);
+        report.bad("clock", format!("it is {} here, but the network was founded {}", time_ms(now_ms), time_ms(genesis.created_ms)), SET_IT);
     }
     if let Some(newest_ms) = newest_ms(&config.data_dir()).filter(|newest_ms| *newest_ms > now_ms.saturating_add(SKEW_MS_MAX)) {
-        report.bad("clock", format!("it is {} here, but this node wrote a file {}", time_ms(now_ms), time_ms(newest_ms)), TODO);
+        report.bad("clock", format!("it is {} here, but this node wrote a file {}", time_ms(now_ms), time_ms(newest_ms)), SET_IT);
     }
     if let Some(found) = unsynchronised() {
-        report.warn("clock", found, TODO);
+        report.warn("clock", found, SET_IT);
     }
     let mut compared = false;
     for url in nodes.iter().cloned().chain(config.keeps_a_ledger().then(|| own(config.http.listen, config.http.tls.is_some()))) {
@@ -77,7 +77,7 @@ fn against(url: &str, status: &Result<Value, ClientError>, asked_for: bool, hear
     let Some(milestone_ms) = milestone_ms else { return false };
     let now_ms = now_us() / 1_000;
     match judge(milestone_ms, now_ms, heartbeat_ms) {
-        Verdict::Behind(ms) => report.bad("clock", format!("it is {ms} ms behind the last milestone of {url}"), TODO),
+        Verdict::Behind(ms) => report.bad("clock", format!("it is {ms} ms behind the last milestone of {url}"), SET_IT),
         Verdict::Old(ms) => {
             let todo = "if the committee confirms elsewhere, set the clock; else see `wattle status` and the peers below";
             report.warn("clock", format!("the last milestone of {url} is {} s old", ms / 1_000), todo);
